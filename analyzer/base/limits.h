@@ -1,0 +1,23 @@
+/* Every bound in one page, each with its reason. A bound is a promise: input beyond it is noted, never fatal by itself. */
+#ifndef HR_BASE_LIMITS_H
+#define HR_BASE_LIMITS_H
+
+enum {
+    HR_MAX_NOTES = 200,           /* more than anybody reads; the rest is counted */
+    HR_MAX_STRING = 4096,         /* a C++ template name above this is cut; longest seen in practice about 3 KiB */
+    HR_MAX_STRINGS = 32 << 20,    /* interned names of one session */
+    HR_MAX_SEGMENTS = 4 << 20,    /* vm.max_map_count is 65,530 by default; admins raise it to a million */
+    HR_MAX_THREADS = 1 << 20,     /* Linux' own limit on pids is 4 Mi; a core of a million threads would be its first */
+    HR_MAX_MODULES = 65536,       /* one per mapped file; the largest processes seen map about 2,000 */
+    HR_MAX_REGIONS = 8 << 20,     /* heap regions: mmapped chunks are one each */
+    HR_MAX_NOTE_BYTES = 1 << 30,  /* a PT_NOTE of a core with a million threads is about 600 MiB */
+    HR_MAX_SYMBOLS = 16 << 20,    /* per module; Chromium with debug symbols has about 2 Mi */
+    HR_MAX_TYPES = 64 << 20,      /* rows of the type table */
+    HR_MAX_FIELDS = 128 << 20,
+    HR_MAX_ROOTS = 64 << 20,      /* variables, stack slots, static objects */
+    HR_MAX_FRAMES = 4096,         /* frames unwound per thread: deeper is runaway recursion, said as such */
+};
+/* Blocks of one image. Ids are 32 bits and HR_NONE is taken; 4 G blocks are 64 GiB of smallest chunks at least. */
+#define HR_MAX_BLOCKS 0xf0000000u
+
+#endif
