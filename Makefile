@@ -36,5 +36,8 @@ $(B)/tests/unit/%: tests/unit/%.c $(B)/libheapray.a
 	$(CC) $(CFLAGS_ALL) $(LDFLAGS) -MMD -MP -o $@ $< $(B)/libheapray.a $(LIBS)
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
+layers:
+	@python3 tests/layers.py
+
 clean:
 	rm -rf build build-*

@@ -1,0 +1,197 @@
+/* The heap: every allocator block of the image as columns, ids in address order; address -> block; roots.
+ *
+ * Heap room: calls types, image, base. Allocators fill it through the builder, runtimes and rules read it.
+ *
+ * NODES. One id space for the graph: [0, heap.n) are blocks in address order, [heap.n, heap.n + roots.n) are roots
+ * (variables, stack slots, registers, raw mappings, static objects of a runtime). hr_node_* work on both. */
+#ifndef HR_HEAP_HEAP_H
+#define HR_HEAP_HEAP_H
+
+#include "analyzer/base/bits.h"
+#include "analyzer/base/limits.h"
+#include "analyzer/base/vec.h"
+#include "analyzer/image/image.h"
+#include "analyzer/types/types.h"
+
+typedef uint32_t hr_id; /* node id; HR_NONE = none */
+
+enum hr_state {
+    HR_USED,    /* handed out to the program */
+    HR_CACHED,  /* given back, kept by the allocator as if in use (tcache, fastbin, a runtime's free list) */
+    HR_FREE,
+    HR_OWN,     /* the allocator's own (arena headers, pymalloc arena inside malloc, tcache struct) */
+    HR_HOST,    /* used, and another allocator's region lies inside it: its parts are blocks of their own */
+};
+
+enum hr_reach {                /* order = strength; a block has the strongest that holds */
+    HR_REACH_UNKNOWN,          /* not analysed, or not a used block, or roots are missing from the image */
+    HR_REACHABLE,
+    HR_REACH_INTERIOR,         /* only through a pointer into the middle, tagged, or one past the end */
+    HR_REACH_REGISTER,         /* only from a register */
+    HR_REACH_DEAD_STACK,       /* only from stack below sp, or a free'd frame's slot */
+    HR_REACH_CACHED,           /* only from a cached (tcache/fastbin) block's stale bytes */
+    HR_LEAKED_DIRECT,          /* nothing points at it */
+    HR_LEAKED_INDIRECT,        /* held only by leaked blocks */
+    HR_LEAKED_CYCLE,           /* member of a ring that nothing else holds */
+};
+
+enum hr_surety { HR_SURE_NONE, HR_SURE_EXACT, HR_SURE_INFERRED, HR_SURE_CONSERVATIVE, HR_SURE_INTERIOR };
+
+/* How a block got its type. Order = strength, strongest first after NONE. */
+enum hr_evidence {
+    HR_EV_NONE,
+    HR_EV_RUNTIME,     /* the runtime's own header says so */
+    HR_EV_VTABLE,      /* virtual table pointer in the block */
+    HR_EV_POINTER,     /* a typed pointer leads here (DWARF) and the size fits */
+    HR_EV_CONTAINER,   /* element/node type of a container by template arguments */
+    HR_EV_ARRAY,       /* array of a pointed-to type, by size */
+    HR_EV_ASSUMED,     /* --assume or a rules file */
+    HR_EV_SHAPE,       /* same size and pointer shape as typed blocks: proposed */
+    HR_EV_FIRST_WORD,  /* same first word (function table, constant) as typed blocks: proposed */
+    HR_EV_CONTENT,     /* text, by looking at the bytes: proposed */
+    HR_EV_COUNT
+};
+
+/* A run of addresses one allocator manages contiguously (a heap segment, an mmapped chunk, a pymalloc arena). */
+struct hr_region {
+    uint64_t addr, size;
+    uint64_t granule0;         /* index of its first granule among all granules */
+    hr_id block0, nblocks;     /* its blocks (nested regions' blocks are within the same id range) */
+    uint32_t arena;            /* index into hr_heap.arenas */
+    uint32_t parent;           /* region it is nested in, or HR_NONE */
+};
+HR_VEC(hr_regionvec, struct hr_region)
+
+/* One arena = one row of statistics: glibc main_arena/arena N, "mmapped", one per pymalloc, a FreeRTOS heap, … */
+struct hr_arena {
+    hr_str name;               /* "main", "arena 3 (0x7f…)", "mmapped" */
+    uint16_t allocator;        /* index into hr_heap.allocators */
+    uint64_t addr;             /* of its header (malloc_state), 0 none */
+    uint64_t mapped;           /* bytes of its regions: always used + cached + free + overhead */
+    uint64_t used_blocks, used_bytes;     /* usable bytes */
+    uint64_t cached_blocks, cached_bytes;
+    uint64_t free_blocks, free_bytes;     /* usable bytes, top included */
+    uint64_t overhead_bytes;   /* headers, arena structures, alignment, unusable remainders */
+    uint64_t top_bytes;        /* of free_bytes: the top chunk */
+    uint64_t system_bytes;     /* what the allocator itself records as obtained from the system, 0 unknown */
+    uint64_t largest_free;
+    bool corrupt;              /* some check failed in here; counts are what could be established */
+};
+HR_VEC(hr_arenavec, struct hr_arena)
+
+struct hr_allocator_info {     /* one allocator found in the image */
+    const char *name;          /* "glibc" … static */
+    char version[32];          /* "2.36", "" unknown */
+    char evidence[160];        /* how it was found, a phrase: "main_arena from libc's symbols" */
+    /* The allocator's own totals as the image records them, for self-checks and reports (HR_NONE64 unknown). */
+    uint64_t stat_in_use, stat_free;
+};
+HR_VEC(hr_allocinfovec, struct hr_allocator_info)
+#define HR_NONE64 UINT64_MAX
+
+enum hr_root_kind {
+    HR_ROOT_GLOBAL,        /* a variable with static storage (DWARF or symbol) */
+    HR_ROOT_STATIC,        /* bytes of a module's writable data no variable covers */
+    HR_ROOT_TLS,           /* a thread-local variable, or a thread's TLS block/TCB bytes no variable covers */
+    HR_ROOT_LOCAL,         /* a local or parameter of a frame (memory) */
+    HR_ROOT_STACK,         /* live stack bytes no local covers */
+    HR_ROOT_REGISTER,      /* value held in a register of a thread */
+    HR_ROOT_DEAD_STACK,    /* stack below sp */
+    HR_ROOT_MAPPING,       /* writable memory nobody explains (raw mmap, shared memory) */
+    HR_ROOT_OBJECT,        /* a static object of a runtime (type object, small int, interned constant) */
+    HR_ROOT_HANDLE,        /* known to a runtime otherwise (kernel object, finaliser table …) */
+};
+
+struct hr_root {
+    uint64_t addr, size;       /* the bytes it spans; REGISTER: addr = value, size = 0 */
+    hr_type type;              /* 0 unknown */
+    hr_str name;               /* variable name, "rax", label of a mapping; 0 none */
+    uint32_t module;           /* or HR_NONE */
+    uint32_t thread;           /* index into image.threads, or HR_NONE */
+    uint32_t frame;            /* index into hr_stacks.frames, or HR_NONE */
+    uint8_t kind;              /* enum hr_root_kind */
+    uint8_t surety;            /* of its type */
+    uint8_t reg;               /* REGISTER: DWARF number */
+    uint8_t weak;              /* 1: does not keep anything alive (shown in paths only) */
+};
+HR_VEC(hr_rootvec, struct hr_root)
+
+/* Start bitmap with ranks: one cache line per 448 granules (7 words of bits and a u32 rank). */
+struct hr_where_line {
+    uint64_t bits[7];
+    uint32_t rank;             /* starts before this line */
+    uint32_t spare;
+};
+enum { HR_WHERE_BITS = 448 };
+
+struct hr_heap {
+    const struct hr_image *image; /* borrowed */
+    struct hr_strs *strs;
+    struct hr_notes *notes;
+    uint8_t granule_shift;     /* 4 = 16-byte granules */
+    hr_id n;                   /* blocks */
+    uint32_t *granule;         /* start, in granules over the concatenated regions */
+    uint32_t *size;            /* usable bytes; UINT32_MAX: see big */
+    uint8_t *state;            /* enum hr_state */
+    struct hr_map big;         /* id -> index into big_size, blocks of 4 GiB and more */
+    struct hr_u64vec big_size;
+    struct hr_regionvec regions; /* sorted by address; nested ones carve their parent (see builder.h) */
+    struct hr_arenavec arenas;
+    struct hr_allocinfovec allocators;
+    struct hr_where_line *line;
+    uint64_t nlines, ngranules;
+    uint64_t lo, hi;           /* all regions lie within */
+    uint32_t *page_region;     /* fast address -> region; see where.c */
+    uint64_t page_region_n;
+    unsigned page_region_shift;
+
+    /* Filled by runtimes on demand; NULL until then. */
+    hr_type *type;             /* per block */
+    uint8_t *evidence;         /* enum hr_evidence per block */
+    uint8_t *reach;            /* enum hr_reach per block */
+    hr_id *owner;              /* block/root that owns it as a part (list items, hash table …), HR_NONE none */
+    struct hr_rootvec roots;
+    bool roots_complete;       /* false: memory that may hold pointers is missing from the image: no leak is certain */
+};
+
+/* ---- reading ---- */
+static inline uint64_t hr_block_size(const struct hr_heap *h, hr_id id)
+{
+    uint32_t s = h->size[id];
+    return __builtin_expect(s != UINT32_MAX, 1) ? s : h->big_size.v[hr_map_get(&h->big, id)];
+}
+uint64_t hr_block_addr(const struct hr_heap *h, hr_id id);       /* O(log regions) */
+uint32_t hr_block_region(const struct hr_heap *h, hr_id id);
+static inline uint32_t hr_block_arena(const struct hr_heap *h, hr_id id)
+{
+    return h->regions.v[hr_block_region(h, id)].arena;
+}
+/* The block whose [start, start + size] holds addr (one-past-end included when no other block starts there), innermost
+ * when nested; HR_NONE when none. *into_ret = addr - start (may be NULL). O(1). */
+hr_id hr_heap_at(const struct hr_heap *h, uint64_t addr, uint64_t *into_ret);
+/* Sequential reading: the address of each block without a search. */
+struct hr_block_iter {
+    const struct hr_heap *h;
+    hr_id id;
+    uint32_t region;
+};
+struct hr_block_iter hr_block_iter(const struct hr_heap *h, hr_id from);
+/* Address of it->id, then advances. Caller stops at h->n. */
+uint64_t hr_block_next(struct hr_block_iter *it);
+
+static inline hr_id hr_node_count(const struct hr_heap *h) { return h->n + (hr_id)h->roots.n; }
+static inline bool hr_node_is_root(const struct hr_heap *h, hr_id node) { return node >= h->n; }
+static inline const struct hr_root *hr_node_root(const struct hr_heap *h, hr_id node) { return &h->roots.v[node - h->n]; }
+uint64_t hr_node_addr(const struct hr_heap *h, hr_id node);
+uint64_t hr_node_size(const struct hr_heap *h, hr_id node);
+hr_type hr_node_type(const struct hr_heap *h, hr_id node);
+
+const char *hr_state_name(enum hr_state s);       /* names of json.md */
+const char *hr_reach_name(enum hr_reach r);
+const char *hr_surety_name(enum hr_surety s);
+const char *hr_evidence_name(enum hr_evidence e); /* "virtual table", "typed pointer", … */
+enum hr_surety hr_evidence_surety(enum hr_evidence e);
+
+void hr_heap_destroy(struct hr_heap *h);
+
+#endif

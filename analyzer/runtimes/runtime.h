@@ -1,0 +1,74 @@
+/* Runtimes: who says what lies inside blocks. native.c is the one for C and C++ (DWARF types, conservative words); managed
+ * ones (CPython, MicroPython) take the blocks they know and leave the rest to native.
+ *
+ * To add one: analyzer/runtimes/NAME.c (or a folder) with `const struct hr_runtime hr_runtime_NAME`, and HR_RUNTIME(NAME)
+ * in runtimes.def; managed ones before native. */
+#ifndef HR_RUNTIMES_RUNTIME_H
+#define HR_RUNTIMES_RUNTIME_H
+
+#include "analyzer/heap/heap.h"
+
+struct hr_edge {
+    hr_id to;
+    uint32_t off;      /* offset of the word within the source node (bytes, UINT32_MAX if beyond) */
+    uint8_t surety;    /* enum hr_surety: EXACT typed pointer, CONSERVATIVE word, INTERIOR into/tagged/past the end */
+};
+/* Where a node's edges are collected. `v` has `cap` places; a full buffer is handed to `flush` (never NULL) and emptied. */
+struct hr_edgebuf {
+    struct hr_edge v[512];
+    uint32_t n;
+    bool stop;         /* set by flush: no more edges wanted from this node */
+    void (*flush)(struct hr_edgebuf *b, void *ctx);
+    void *ctx;
+};
+static inline void hr_edge_push(struct hr_edgebuf *b, hr_id to, uint32_t off, uint8_t surety)
+{
+    if (b->n == sizeof b->v / sizeof *b->v)
+        b->flush(b, b->ctx);
+    b->v[b->n++] = (struct hr_edge){to, off, surety};
+}
+
+struct hr_runtime_in {
+    struct hr_image *image;
+    struct hr_types *types;
+    struct hr_heap *heap;
+    struct hr_stacks *stacks;          /* NULL: no unwinding was wanted or possible */
+    const struct hr_dwarf_options *dwarf;
+    const char *const *assume;         /* "ADDR=TYPE", n_assume of them */
+    size_t n_assume;
+    struct hr_notes *notes;
+};
+
+struct hr_runtime {
+    const char *name;
+    /* HR_ABSENT when not in the image. Fills version/evidence phrases. */
+    enum hr_status (*open)(struct hr_runtime_in *in, void **self_ret, char *version, size_t vcap, char *evidence, size_t ecap);
+    /* Adds its roots (hr_roots_*). Called once, before any edge is asked for; root order = id order. */
+    enum hr_status (*roots)(void *self);
+    /* Types blocks (heap->type, evidence, owner). Needs types; may be expensive; only called when asked for. */
+    enum hr_status (*classify)(void *self);
+    /* Does this runtime speak for the node (its references are exact and complete)? NULL: for none. */
+    bool (*claims)(void *self, hr_id node);
+    /* Pushes all references out of a node it claims. Must give the same edges each time. */
+    void (*edges)(void *self, hr_id node, struct hr_edgebuf *out);
+    void (*close)(void *self);
+};
+
+#define HR_RUNTIME(name_) extern const struct hr_runtime hr_runtime_##name_;
+#include "analyzer/runtimes/runtimes.def"
+#undef HR_RUNTIME
+
+/* The opened runtimes of one image. */
+struct hr_runtimes;
+struct hr_runtime_info { const char *name; char version[64]; char evidence[200]; };
+enum hr_status hr_runtimes_open(struct hr_runtime_in *in, struct hr_runtimes **ret) HR_MUST;
+void hr_runtimes_close(struct hr_runtimes *r);
+size_t hr_runtimes_list(const struct hr_runtimes *r, const struct hr_runtime_info **ret);
+void *hr_runtimes_self(const struct hr_runtimes *r, const char *name); /* NULL when not opened */
+/* Classify with every runtime (managed first, native last); idempotent. */
+enum hr_status hr_runtimes_classify(struct hr_runtimes *r) HR_MUST;
+/* All references out of a node: from the runtime that claims it, else native's (typed where typed, conservative words
+ * elsewhere). Flushes into out at the end. */
+void hr_runtimes_edges(struct hr_runtimes *r, hr_id node, struct hr_edgebuf *out);
+
+#endif
