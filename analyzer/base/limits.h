@@ -16,6 +16,7 @@ enum {
     HR_MAX_FIELDS = 128 << 20,
     HR_MAX_ROOTS = 64 << 20,      /* variables, stack slots, static objects */
     HR_MAX_FRAMES = 4096,         /* frames unwound per thread: deeper is runaway recursion, said as such */
+    HR_MAX_TABLE_BYTES = 64 << 20, /* text of one printed table: far beyond what anybody scrolls through */
 };
 /* Blocks of one image. Ids are 32 bits and HR_NONE is taken; 4 G blocks are 64 GiB of smallest chunks at least. */
 #define HR_MAX_BLOCKS 0xf0000000u
