@@ -15,6 +15,8 @@ enum {
     HR_MAX_TYPES = 64 << 20,      /* rows of the type table */
     HR_MAX_FIELDS = 128 << 20,
     HR_MAX_ROOTS = 64 << 20,      /* variables, stack slots, static objects */
+    HR_MAX_RUNS = 1 << 16,        /* free runs kept one by one (the largest); sums cover all of them */
+    HR_MAX_PIN_GROUPS = 1 << 20,  /* (arena, type or size) groups of blocks that pin free runs */
     HR_MAX_FRAMES = 4096,         /* frames unwound per thread: deeper is runaway recursion, said as such */
     HR_MAX_TABLE_BYTES = 64 << 20, /* text of one printed table: far beyond what anybody scrolls through */
 };

@@ -65,6 +65,9 @@ enum hr_status hr_runtimes_open(struct hr_runtime_in *in, struct hr_runtimes **r
 void hr_runtimes_close(struct hr_runtimes *r);
 size_t hr_runtimes_list(const struct hr_runtimes *r, const struct hr_runtime_info **ret);
 void *hr_runtimes_self(const struct hr_runtimes *r, const char *name); /* NULL when not opened */
+/* Is there a managed runtime (one that claims nodes)? Does one claim this node? */
+bool hr_runtimes_managed(const struct hr_runtimes *r);
+bool hr_runtimes_claims(const struct hr_runtimes *r, hr_id node);
 /* Classify with every runtime (managed first, native last); idempotent. */
 enum hr_status hr_runtimes_classify(struct hr_runtimes *r) HR_MUST;
 /* All references out of a node: from the runtime that claims it, else native's (typed where typed, conservative words
