@@ -103,7 +103,7 @@ enum hr_root_kind {
 };
 
 struct hr_root {
-    uint64_t addr, size;       /* the bytes it spans; REGISTER: addr = value, size = 0 */
+    uint64_t addr, size;       /* the bytes it spans; size 0: `addr` itself is the reference (a register's value, a handle) */
     hr_type type;              /* 0 unknown */
     hr_str name;               /* variable name, "rax", label of a mapping; 0 none */
     uint32_t module;           /* or HR_NONE */
@@ -115,6 +115,9 @@ struct hr_root {
     uint8_t weak;              /* 1: does not keep anything alive (shown in paths only) */
 };
 HR_VEC(hr_rootvec, struct hr_root)
+
+struct hr_range { uint64_t addr, size; };
+HR_VEC(hr_rangevec, struct hr_range)
 
 /* Start bitmap with ranks: one cache line per 448 granules (7 words of bits and a u32 rank). */
 struct hr_where_line {
@@ -138,6 +141,7 @@ struct hr_heap {
     struct hr_regionvec regions; /* sorted by address; nested ones carve their parent (see builder.h) */
     struct hr_arenavec arenas;
     struct hr_allocinfovec allocators;
+    struct hr_rangevec own;    /* allocators' bookkeeping outside all regions (main_arena, mp_): pointers there are no roots */
     struct hr_where_line *line;
     uint64_t nlines, ngranules;
     uint64_t lo, hi;           /* all regions lie within */
