@@ -18,6 +18,10 @@ enum {
     HR_MAX_RUNS = 1 << 16,        /* free runs kept one by one (the largest); sums cover all of them */
     HR_MAX_PIN_GROUPS = 1 << 20,  /* (arena, type or size) groups of blocks that pin free runs */
     HR_MAX_FRAMES = 4096,         /* frames unwound per thread: deeper is runaway recursion, said as such */
+    HR_MAX_FINDINGS = 100000,     /* SARIF viewers take 25,000; the worst are kept and the rest is counted */
+    HR_MAX_SKIPPED = 10000,       /* one per rule */
+    HR_MAX_HOPS = 4096,           /* of one trace: a longer path is a linked list walked from its head */
+    HR_MAX_MEMBERS = 20,          /* examples per finding: enough to recognise a pattern */
     HR_MAX_TABLE_BYTES = 64 << 20, /* text of one printed table: far beyond what anybody scrolls through */
 };
 /* Blocks of one image. Ids are 32 bits and HR_NONE is taken; 4 G blocks are 64 GiB of smallest chunks at least. */

@@ -39,6 +39,10 @@ struct hr_attr {
     const void *col;
     uint8_t width;
     const char *row_table;     /* ROW: name of the table it points into */
+    /* STR with `col`: an enumeration, the text is names[col[row]] (NULL or beyond nnames: unknown). Comparing it with a
+     * literal is then comparing numbers, and a misspelt literal is an error of the rule. */
+    const char *const *names;
+    uint32_t nnames;
 };
 struct hr_table {
     const char *name;          /* "objects", "types", "arenas", "cycles", "leaks", … */
@@ -69,6 +73,19 @@ struct hr_model {
     /* The path that holds a row, appended to a finding's trace (trace clause). NULL: none. */
     enum hr_status (*trace)(void *ctx, const char *table, uint64_t row, void *hopvec);
     void *trace_ctx;
+    /* Does the program have a type of this name at all? A rule about an absent type is skipped, not clean. NULL: the table
+     * "types" (attribute "name") is asked. */
+    bool (*type_known)(void *ctx, const char *name);
+    /* The value of an enumerator of the program (`enum SESSION_CLOSED`). NULL: none are known. */
+    bool (*enum_value)(void *ctx, const char *name, int64_t *ret);
+    void *names_ctx;
 };
+
+/* Conventions the engine relies on (all optional):
+ *   attribute "bytes", else "size"   what a row weighs: the finding's bytes, and which row of a group is the worst
+ *   attribute "surety"               NUM, enum hr_surety: a finding gets the weakest of its rows
+ *   attribute "location"             STR, "server.c:120"
+ *   global "image.path"              what `{image}` stands for in a rule's `next` command
+ *   needs HR_NEED_STRINGS            the attribute's text is contents of memory: shown only when the user allows it */
 
 #endif
