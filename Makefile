@@ -33,9 +33,10 @@ UNITS := $(call programs,tests/unit/test_*.c)
 SWEEPS := $(call programs,tests/sweep/test_*.c tests/torture/test_*.c)
 FUZZ := $(filter-out %/replay,$(call programs,tests/fuzz/*.c))
 TOOLS := $(call programs,tests/tools/*.c)
+BENCHES := $(call programs,tests/bench/*.c)
 LINK = $(CC) $(CFLAGS_ALL) $(LDFLAGS) -MMD -MP -o $@ $(filter %.c %.o %.a,$^) $(LIBS)
 
-.PHONY: all units fuzzers sweeps tools deps clang-deps demo check bench samples layers sweep fuzz tidy install clean
+.PHONY: all units benches fuzzers sweeps tools deps clang-deps demo check bench samples layers sweep fuzz tidy install clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: $(B)/libheapray.a $(if $(wildcard $(MAIN)),$(B)/heapray) units tools
@@ -43,6 +44,7 @@ units: $(UNITS)
 sweeps: $(SWEEPS)
 fuzzers: $(FUZZ)
 tools: $(TOOLS)
+benches: $(BENCHES)
 
 $(B)/libheapray.a: $(LIBOBJ)
 	@rm -f $@ && ar rcs $@ $^
@@ -51,7 +53,7 @@ $(B)/heapray: $(B)/analyzer/main.o $(B)/libheapray.a
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
-$(UNITS) $(SWEEPS) $(TOOLS): $(B)/%: %.c $(MAKEOBJ) $(B)/libheapray.a
+$(UNITS) $(SWEEPS) $(TOOLS) $(BENCHES): $(B)/%: %.c $(MAKEOBJ) $(B)/libheapray.a
 	@mkdir -p $(@D)
 	$(LINK)
 $(FUZZ): $(B)/%: %.c $(B)/tests/fuzz/replay.o $(MAKEOBJ) $(B)/libheapray.a
@@ -106,7 +108,7 @@ tidy: clang-deps
 	$(SUB) B=build-analyzer OPT='-O1 -g -fanalyzer' build-analyzer/libheapray.a
 
 bench: deps
-	@$(SUB) all
+	@$(SUB) all benches
 	@tests/bench/run.py
 
 # ---- samples ----
