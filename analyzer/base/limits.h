@@ -10,6 +10,8 @@ enum {
     HR_MAX_THREADS = 1 << 20,     /* Linux' own limit on pids is 4 Mi; a core of a million threads would be its first */
     HR_MAX_MODULES = 65536,       /* one per mapped file; the largest processes seen map about 2,000 */
     HR_MAX_REGIONS = 8 << 20,     /* heap regions: mmapped chunks are one each */
+    HR_MAX_NEST = 8,              /* allocators within allocators' blocks; three are in use today (malloc, pymalloc, a pool) */
+    HR_MAX_PIECES = 256 << 20,    /* runs of blocks; one per block at worst, when every block is larger than 900 KiB */
     HR_MAX_NOTE_BYTES = 1 << 30,  /* a PT_NOTE of a core with a million threads is about 600 MiB */
     HR_MAX_SYMBOLS = 16 << 20,    /* per module; Chromium with debug symbols has about 2 Mi */
     HR_MAX_TYPES = 64 << 20,      /* rows of the type table */

@@ -23,14 +23,15 @@ enum hr_status hr_builder_allocator(struct hr_builder *b, const struct hr_alloca
 enum hr_status hr_builder_arena(struct hr_builder *b, const struct hr_arena *a, uint32_t *ret) HR_MUST;
 /* The arena's row, to fill in statistics; valid until the next hr_builder_arena(). */
 struct hr_arena *hr_builder_arena_at(struct hr_builder *b, uint32_t arena);
-/* Regions of different allocators may nest, never cross; a crossing one is refused (HR_CORRUPT) and noted. */
+/* Regions of different allocators may nest (HR_MAX_NEST deep), never cross: hr_builder_run() drops a crossing one, and one
+ * inside a block that is not in use, with a note. HR_CORRUPT: size 0 or wrapping. Declare an arena before its regions. */
 enum hr_status hr_builder_region(struct hr_builder *b, uint64_t addr, uint64_t size, uint32_t arena, hr_walk_fn *walk,
                                  void *self, uint64_t cookie) HR_MUST;
 /* Bookkeeping of the allocator outside all regions (glibc's main_arena and mp_): kept in heap->own, sorted by address, so that
  * nobody takes its list pointers for roots. */
 enum hr_status hr_builder_own(struct hr_builder *b, uint64_t addr, uint64_t size) HR_MUST;
-/* One block: addr must be granule-aligned, not below the end of the last one in this region (else dropped, noted). Counts
- * into the arena's used/cached/free sums; overhead is what is left of `mapped`. */
+/* One block: addr must be granule-aligned, not below the end of the last one in this region, within the region (else
+ * dropped, noted). Counts into the arena's used/cached/free/own sums; overhead is what is left of `mapped`. */
 enum hr_status hr_emit(struct hr_builder *b, uint64_t addr, uint64_t size, enum hr_state state) HR_MUST;
 /* Runs all walks, builds the address index; the builder gives up its content. */
 enum hr_status hr_builder_run(struct hr_builder *b, struct hr_heap **ret) HR_MUST;

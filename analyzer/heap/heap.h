@@ -55,10 +55,10 @@ enum hr_evidence {
 /* A run of addresses one allocator manages contiguously (a heap segment, an mmapped chunk, a pymalloc arena). */
 struct hr_region {
     uint64_t addr, size;
-    uint64_t granule0;         /* index of its first granule among all granules */
     hr_id block0, nblocks;     /* its blocks (nested regions' blocks are within the same id range) */
     uint32_t arena;            /* index into hr_heap.arenas */
     uint32_t parent;           /* region it is nested in, or HR_NONE */
+    hr_id host;                /* the HR_HOST block of `parent` around it, or HR_NONE */
 };
 HR_VEC(hr_regionvec, struct hr_region)
 
@@ -67,11 +67,12 @@ struct hr_arena {
     hr_str name;               /* "main", "arena 3 (0x7f…)", "mmapped" */
     uint16_t allocator;        /* index into hr_heap.allocators */
     uint64_t addr;             /* of its header (malloc_state), 0 none */
-    uint64_t mapped;           /* bytes of its regions: always used + cached + free + overhead */
-    uint64_t used_blocks, used_bytes;     /* usable bytes */
+    uint64_t mapped;           /* bytes of its regions: always used + cached + free + own + overhead */
+    uint64_t used_blocks, used_bytes;     /* HR_USED and HR_HOST; usable bytes */
     uint64_t cached_blocks, cached_bytes;
     uint64_t free_blocks, free_bytes;     /* usable bytes, top included */
-    uint64_t overhead_bytes;   /* headers, arena structures, alignment, unusable remainders */
+    uint64_t own_blocks, own_bytes;       /* HR_OWN: in use, but by the allocator itself */
+    uint64_t overhead_bytes;   /* what is left of mapped: headers, arena structures, alignment, unusable remainders */
     uint64_t top_bytes;        /* of free_bytes: the top chunk */
     uint64_t system_bytes;     /* what the allocator itself records as obtained from the system, 0 unknown */
     uint64_t largest_free;
@@ -119,35 +120,61 @@ HR_VEC(hr_rootvec, struct hr_root)
 struct hr_range { uint64_t addr, size; };
 HR_VEC(hr_rangevec, struct hr_range)
 
+/* A run of blocks of one region that are neighbours in id order and not far apart: its addresses begin with its first block
+ * and reach to the next piece, or one past the end of what its last block (or the hosts around it) spans. Sorted by address,
+ * disjoint. A block's place in its piece fits 32 bits; what lies between pieces costs nothing. Index over them: where.h. */
+struct hr_piece {
+    uint64_t addr, last;       /* holds [addr, last] */
+    uint64_t line0;            /* its first line of the start bitmap */
+    uint32_t last_start;       /* granule of its last block's start */
+    hr_id block0;              /* id of its first block */
+    uint32_t region;
+    uint8_t shift;             /* log2 of a granule */
+};
+HR_VEC(hr_piecevec, struct hr_piece)
+
 /* Start bitmap with ranks: one cache line per 448 granules (7 words of bits and a u32 rank). */
 struct hr_where_line {
     uint64_t bits[7];
-    uint32_t rank;             /* starts before this line */
+    uint32_t rank;             /* id of the first start in or after this line */
     uint32_t spare;
 };
 enum { HR_WHERE_BITS = 448 };
+
+/* Address -> piece: a hash of 1 MiB slots; a slot that many pieces share has a table of its 4 KiB pages. */
+struct hr_where_slot {
+    uint64_t key;              /* address >> 20 */
+    uint32_t lo, hi;           /* the pieces in it; lo HR_NONE: empty slot */
+    uint32_t pages;            /* index into `page` of its 257 entries, HR_NONE: none needed */
+    uint32_t spare;
+};
+struct hr_where {
+    struct hr_where_slot *slot;
+    uint64_t nslots;           /* power of two */
+    struct hr_u32vec page;     /* per page: last piece of the slot that begins at or before it, else the first */
+    struct hr_u32vec wide;     /* pieces with a last block too long for slots: searched when no slot is found */
+    struct hr_where_line *line;
+    uint64_t nlines;
+    void *line_mem;            /* what `line` is aligned in */
+};
 
 struct hr_heap {
     const struct hr_image *image; /* borrowed */
     struct hr_strs *strs;
     struct hr_notes *notes;
-    uint8_t granule_shift;     /* 4 = 16-byte granules */
     hr_id n;                   /* blocks */
-    uint32_t *granule;         /* start, in granules over the concatenated regions */
+    uint32_t *granule;         /* start, in granules from its piece's address */
     uint32_t *size;            /* usable bytes; UINT32_MAX: see big */
     uint8_t *state;            /* enum hr_state */
     struct hr_map big;         /* id -> index into big_size, blocks of 4 GiB and more */
     struct hr_u64vec big_size;
-    struct hr_regionvec regions; /* sorted by address; nested ones carve their parent (see builder.h) */
+    struct hr_regionvec regions; /* sorted by address, a nested one after its parent */
+    struct hr_piecevec pieces;
     struct hr_arenavec arenas;
     struct hr_allocinfovec allocators;
     struct hr_rangevec own;    /* allocators' bookkeeping outside all regions (main_arena, mp_): pointers there are no roots */
-    struct hr_where_line *line;
-    uint64_t nlines, ngranules;
-    uint64_t lo, hi;           /* all regions lie within */
-    uint32_t *page_region;     /* fast address -> region; see where.c */
-    uint64_t page_region_n;
-    unsigned page_region_shift;
+    struct hr_where where;
+    uint64_t lo, hi;           /* all pieces lie within [lo, hi] */
 
     /* Filled by runtimes on demand; NULL until then. */
     hr_type *type;             /* per block */
@@ -164,20 +191,20 @@ static inline uint64_t hr_block_size(const struct hr_heap *h, hr_id id)
     uint32_t s = h->size[id];
     return __builtin_expect(s != UINT32_MAX, 1) ? s : h->big_size.v[hr_map_get(&h->big, id)];
 }
-uint64_t hr_block_addr(const struct hr_heap *h, hr_id id);       /* O(log regions) */
+uint64_t hr_block_addr(const struct hr_heap *h, hr_id id);       /* O(log pieces) */
 uint32_t hr_block_region(const struct hr_heap *h, hr_id id);
 static inline uint32_t hr_block_arena(const struct hr_heap *h, hr_id id)
 {
     return h->regions.v[hr_block_region(h, id)].arena;
 }
 /* The block whose [start, start + size] holds addr (one-past-end included when no other block starts there), innermost
- * when nested; HR_NONE when none. *into_ret = addr - start (may be NULL). O(1). */
+ * when nested; HR_NONE when none. *into_ret = addr - start (may be NULL). O(1). A hot loop uses where.h's inline parts. */
 hr_id hr_heap_at(const struct hr_heap *h, uint64_t addr, uint64_t *into_ret);
 /* Sequential reading: the address of each block without a search. */
 struct hr_block_iter {
     const struct hr_heap *h;
     hr_id id;
-    uint32_t region;
+    uint32_t piece;
 };
 struct hr_block_iter hr_block_iter(const struct hr_heap *h, hr_id from);
 /* Address of it->id, then advances. Caller stops at h->n. */

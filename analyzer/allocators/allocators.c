@@ -1,0 +1,44 @@
+#include "analyzer/allocators/allocators.h"
+
+static const struct hr_allocator *const registry[] = {
+#define HR_ALLOCATOR(name_) &hr_allocator_##name_,
+#include "analyzer/allocators/allocators.def"
+#undef HR_ALLOCATOR
+};
+enum { NREGISTRY = sizeof registry / sizeof *registry };
+
+/* Opens all of them in turn; *found_ret counts those that are there. One that fails is noted and left out. */
+static enum hr_status open_all(struct hr_allocator_in *in, void **self, unsigned *found_ret)
+{
+    *found_ret = 0;
+    for (unsigned i = 0; i < NREGISTRY; i++) {
+        enum hr_status st = registry[i]->open(in, &self[i]);
+        if (st == HR_NOMEM)
+            return st;
+        if (st == HR_OK)
+            (*found_ret)++;
+        else if (st != HR_ABSENT)
+            hr_note(in->notes, HR_NOTE_DEGRADED, "heap.allocator.failed", "the %s heap could not be read: %s",
+                    registry[i]->name, hr_status_name(st));
+    }
+    return HR_OK;
+}
+
+enum hr_status hr_heap_build(struct hr_image *img, struct hr_types *types, struct hr_heap **ret)
+{
+    struct hr_builder *b;
+    HR_TRY(hr_builder_create(img, &b));
+    struct hr_allocator_in in = {.image = img, .types = types, .builder = b, .notes = img->notes};
+    void *self[NREGISTRY] = {0};
+    unsigned found;
+    enum hr_status st = open_all(&in, self, &found);
+    if (st == HR_OK && !found)
+        hr_note(img->notes, HR_NOTE_DEGRADED, "heap.none", "no allocator that heapray knows was found in this image");
+    if (st == HR_OK)
+        st = hr_builder_run(b, ret);
+    for (unsigned i = 0; i < NREGISTRY; i++)
+        if (self[i])
+            registry[i]->close(self[i]);
+    hr_builder_destroy(b);
+    return st;
+}
