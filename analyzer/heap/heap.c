@@ -28,7 +28,7 @@ uint32_t hr_block_region(const struct hr_heap *h, hr_id id) { return h->pieces.v
 
 struct hr_block_iter hr_block_iter(const struct hr_heap *h, hr_id from)
 {
-    return (struct hr_block_iter){h, from, h->pieces.n ? piece_of(h, from) : 0};
+    return (struct hr_block_iter){h, from, h->pieces.n ? piece_of(h, from) : 0, HR_NONE};
 }
 
 uint64_t hr_block_next(struct hr_block_iter *it)
@@ -36,6 +36,7 @@ uint64_t hr_block_next(struct hr_block_iter *it)
     const struct hr_heap *h = it->h;
     if (it->piece + 1 < h->pieces.n && it->id >= h->pieces.v[it->piece + 1].block0)
         it->piece++;
+    it->region = h->pieces.v[it->piece].region;
     return addr_in(h, it->piece, it->id++);
 }
 

@@ -203,8 +203,8 @@ hr_id hr_heap_at(const struct hr_heap *h, uint64_t addr, uint64_t *into_ret);
 /* Sequential reading: the address of each block without a search. */
 struct hr_block_iter {
     const struct hr_heap *h;
-    hr_id id;
-    uint32_t piece;
+    hr_id id;                  /* the next one */
+    uint32_t piece, region;    /* of the last one returned */
 };
 struct hr_block_iter hr_block_iter(const struct hr_heap *h, hr_id from);
 /* Address of it->id, then advances. Caller stops at h->n. */
