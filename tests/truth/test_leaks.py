@@ -1,0 +1,201 @@
+#!/usr/bin/env python3
+"""Planted leaks: each block that prog/planted.c says something about, compared with what heapray says, block for block.
+LONG=1 takes two million live blocks and 10,000 leaks."""
+import array, collections, json, os, struct, subprocess, sys
+import xml.etree.ElementTree as xml
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import hr
+
+MASK = 0x9e3779b97f4a7c15
+LIVE, LEAKS, ARENAS = (2000000, 10000, 6) if hr.LONG else (50000, 1000, 6)
+
+# kind: name, the answers that are right (a `reach` of json.md). enum kind of planted.c.
+KINDS = {
+    0: ("plain pointer", {"reachable"}),
+    1: ("interior pointer", {"interior"}),
+    2: ("low-tagged pointer", {"interior"}),
+    3: ("one-past-end pointer", {"interior"}),
+    4: ("static TLS", {"reachable"}),
+    5: ("TLS of a dlopened library", {"reachable", "interior"}),
+    6: ("callee-saved register", {"register"}),
+    7: ("raw mmap", {"reachable"}),
+    8: ("live stack", {"reachable"}),
+    9: ("pthread_setspecific, in the thread", {"reachable", "interior"}),
+    10: ("pthread_setspecific, second level", {"reachable", "interior"}),
+    11: ("data of a dlopened library", {"reachable"}),
+    12: ("child of such a block", {"reachable", "interior", "register"}),
+    13: ("dead stack", {"dead_stack"}),
+    14: ("stale word of a cached block", {"cached"}),
+    20: ("leaked: nothing points at it", {"leaked_direct"}),
+    21: ("leaked: held by leaked blocks", {"leaked_indirect"}),
+    22: ("leaked: ring", {"leaked_cycle"}),
+    23: ("leaked: points at itself", {"leaked_direct", "leaked_cycle"}),
+}
+CACHED, FREED = 30, 31
+Record = collections.namedtuple("Record", "addr usable kind arena ring group")
+
+
+def read_truth(path):
+    with open(path, "rb") as f:
+        return [Record(m ^ MASK, u, k, a, r, g) for m, u, k, a, r, g, _ in struct.iter_unpack("<QIBBHII", f.read())]
+
+
+def stale_words(core, truth):
+    """Independent check of the truth itself: words of the core, outside leaked blocks, that equal a leaked address."""
+    leaked = {r.addr: r for r in truth if 20 <= r.kind < 30}
+    spans = sorted((r.addr, r.addr + r.usable) for r in leaked.values())
+    words = array.array("Q")
+    found = []
+    with open(core, "rb") as f:
+        for vaddr, offset, size in hr.segments(core):
+            f.seek(offset)
+            del words[:]
+            words.frombytes(f.read(size & ~7))
+            if not leaked.keys().isdisjoint(words):
+                found += [(vaddr + i * 8, w) for i, w in enumerate(words) if w in leaked]
+    import bisect
+    def inside(at):
+        i = bisect.bisect_right(spans, (at, 1 << 64)) - 1
+        return i >= 0 and spans[i][0] <= at < spans[i][1]
+    return [(hex(at), hex(w), KINDS[leaked[w].kind][0]) for at, w in found if not inside(at)]
+
+
+def compare(core, truth, extra, label):
+    r = hr.heapray("blocks", core, "--ndjson", *extra)
+    if not hr.ok(r.rc == 0, f"{label}: heapray blocks succeeds", r):
+        return
+    head, lines = r.ndjson()
+    hr.eq(head.get("schema"), "heapray/1", f"{label}: header line first")
+    said = {int(b["addr"], 16): b for b in lines}
+    missing, sizes, state = [], [], []
+    wrong = collections.defaultdict(list)
+    count = collections.Counter()
+    leaked = set()
+    for t in truth:
+        b = said.get(t.addr)
+        if t.kind == FREED:
+            if b and b["state"] == "used":
+                state.append((hex(t.addr), b))
+            continue
+        if not b:
+            missing.append((hex(t.addr), t))
+            continue
+        if b["size"] != t.usable:
+            sizes.append((t, b))
+        if t.kind == CACHED:
+            if b["state"] != "cached" or b["reach"] is not None:
+                state.append((t, b))
+            continue
+        if b["state"] != "used":
+            state.append((t, b))
+        name, right = KINDS[t.kind]
+        count[t.kind] += 1
+        if b["reach"] not in right:
+            wrong[t.kind].append((hex(t.addr), t, b))
+        if 20 <= t.kind < 30:
+            leaked.add(t.addr)
+    def few(bad):
+        return (f"{len(bad)} wrong", *bad[:8])
+    hr.ok(not missing, f"{label}: every block that was handed out is listed", *few(missing))
+    hr.ok(not sizes, f"{label}: sizes equal malloc_usable_size", *few(sizes))
+    hr.ok(not state, f"{label}: used, cached and free as in the process", *few(state))
+    for kind, (name, _) in KINDS.items():
+        if count[kind]:
+            hr.ok(not wrong[kind], f"{label}: {count[kind]} blocks, {name}", *few(wrong[kind]))
+    more = [b for a, b in said.items() if (b["reach"] or "").startswith("leaked") and a not in leaked]
+    hr.ok(not more, f"{label}: nothing else is called leaked", *few(more))
+
+
+def findings(core, truth, extra, label):
+    """One finding's worth per ring; the totals of all leak findings are the planted ones."""
+    r = hr.heapray("check", core, "--json", "--only", "leak.*", *extra)
+    hr.eq(r.rc, 1, f"{label}: check exits 1", r)
+    doc = r.json()
+    want_blocks = sum(1 for t in truth if 20 <= t.kind < 30)
+    want_bytes = sum(t.usable for t in truth if 20 <= t.kind < 30)
+    leaks = [f for f in doc["findings"] if f["rule"].startswith("leak.")]
+    hr.ok(leaks and all(f["fingerprint"] and f["title"] and f["severity"] for f in leaks), f"{label}: findings are filled in", r)
+    print(f"# {label}: {want_blocks} blocks, {want_bytes} bytes leaked; findings:",
+          [(f["rule"], f["count"], f["bytes"]) for f in leaks[:10]])
+
+
+def malloc_info(path):
+    """Per arena, as the allocator itself says: system bytes, fast and rest chunks."""
+    out = []
+    for heap in xml.parse(path).getroot().findall("heap"):
+        total = {t.get("type"): (int(t.get("count")), int(t.get("size"))) for t in heap.findall("total")}
+        system = {s.get("type"): int(s.get("size")) for s in heap.findall("system")}
+        out.append({"fast": total["fast"], "rest": total["rest"], "system": system["current"]})
+    return out
+
+
+def arenas(core, info, extra, label):
+    r = hr.heapray("info", core, "--json", *extra)
+    if not hr.ok(r.rc == 0, f"{label}: heapray info succeeds", r):
+        return
+    mine = [a for a in r.json()["allocators"] if a["name"].startswith("glibc")]
+    hr.eq(len(mine), 1, f"{label}: one glibc malloc", r)
+    got = [a for a in mine[0]["arenas"] if a["name"] != "mmapped"]
+    hr.eq(len(got), len(info), f"{label}: number of arenas")
+    hr.eq(sorted(a["system_bytes"] for a in got), sorted(i["system"] for i in info), f"{label}: system bytes of each arena")
+    by_system = {i["system"]: i for i in info}
+    for a in got:
+        i = by_system.get(a["system_bytes"])
+        if not i:
+            continue
+        name = f"{label}: arena with {a['system_bytes']} bytes"
+        # malloc_info's "rest" counts free chunks, top among them, with their headers.
+        hr.eq(a["free_blocks"], i["rest"][0], f"{name}: free chunks")
+        hr.eq(a["free_bytes"] + 8 * a["free_blocks"], i["rest"][1], f"{name}: free bytes with headers", a)
+        hr.eq(a["used_bytes"] + a["cached_bytes"] + a["free_bytes"] + a["overhead_bytes"], a["mapped"], f"{name}: sums to the region", a)
+
+
+def run(mode, extra_name=""):
+    prog, lib = hr.path("planted"), hr.path("tlslib.so")
+    truth, info = hr.path(f"truth.{mode}{extra_name}"), hr.path(f"info.{mode}{extra_name}")
+    return [prog, "20261120", str(LIVE), str(LEAKS), str(ARENAS), truth, info, lib, mode], truth, info
+
+
+def everything(core, truth_file, info_file, label, extra=()):
+    truth = read_truth(truth_file)
+    if not hr.LONG:
+        stale = stale_words(core, truth)
+        hr.ok(not stale, f"{label}: the truth holds: no word outside leaked blocks is a leaked address", *stale[:10])
+    compare(core, truth, extra, label)
+    findings(core, truth, extra, label)
+    arenas(core, malloc_info(info_file), extra, label)
+
+
+def with_gcore():
+    argv, truth, info = run("stop")
+    p, _ = hr.start(argv)
+    core = hr.gcore(p.pid, "stop.core")
+    if not core:
+        return hr.skip("gcore", "tracing is not allowed here")
+    everything(core, truth, info, "gcore")
+    everything(core, truth, info, "gcore, no debug files", ("--no-debug-files",))
+
+
+def with_kernel_core():
+    if not hr.kernel_cores():
+        return hr.skip("kernel core", "core_pattern is no plain name")
+    argv, truth, info = run("abort")
+    core = hr.kernel_core(argv, "abort.core")
+    if not core:
+        return hr.skip("kernel core", "the kernel left none")
+    everything(core, truth, info, "kernel core")
+
+
+def stripped():
+    subprocess.run(["strip", hr.path("planted")], check=True)
+    argv, truth, info = run("stop", ".stripped")
+    p, _ = hr.start(argv)
+    core = hr.gcore(p.pid, "stripped.core")
+    if not core:
+        return hr.skip("stripped", "tracing is not allowed here")
+    everything(core, truth, info, "stripped", ("--no-debug-files",))
+
+
+hr.build("planted.c", "planted", "-rdynamic")
+hr.build("tlslib.c", "tlslib.so", "-shared", "-fPIC")
+hr.main([with_gcore, with_kernel_core, stripped])
