@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""make bench: what an answer costs, in units of adding up the core's words once.
+
+    tests/bench/run.py [-b BUILD] [--repeat N] [BLOCKS[:large]…]      default: 1e5 1e6 1e7 2.5e7 7e6:large
+
+For each size a core is made (and deleted), then measured: CPU seconds (user + system), wall seconds and peak memory, mapped
+pages included, of sumwords, of `heapray check --only 'leak.*'` and of a whole `heapray check`. Medians. Nothing is asserted: machines differ;
+the last column is what the project set itself (native core of 25 million blocks).
+"""
+import argparse, os, resource, shutil, statistics, subprocess, sys, tempfile, time
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def measure(argv):
+    """(CPU s, wall s, peak MiB, exit status) of one run."""
+    began = time.monotonic()
+    p = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, use = os.wait4(p.pid, 0)
+    p.returncode = os.waitstatus_to_exitcode(status)
+    return use.ru_utime + use.ru_stime, time.monotonic() - began, use.ru_maxrss / 1024, p.returncode
+
+
+def median(argv, repeat):
+    runs = [measure(argv) for _ in range(repeat)]
+    return [statistics.median(r[i] for r in runs) for i in range(3)] + [runs[0][3]]
+
+
+def make_core(tool, blocks, kind, folder):
+    def unlimited():
+        resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2)
+    subprocess.run([tool, str(blocks), kind], cwd=folder, preexec_fn=unlimited, stderr=subprocess.DEVNULL)
+    cores = [f for f in os.listdir(folder) if f.startswith("core")]
+    if not cores:
+        sys.exit(f"no core; core_pattern is {open('/proc/sys/kernel/core_pattern').read().strip()}")
+    return os.path.join(folder, cores[0])
+
+
+def bench(build, what, repeat, folder):
+    blocks, _, kind = what.partition(":")
+    blocks, kind = int(float(blocks)), kind or "small"
+    core = make_core(f"{build}/tests/bench/mkheap", blocks, kind, folder)
+    size = os.stat(core).st_size / 1048576
+    try:
+        measure(["cat", core])   # into the page cache
+        unit = median([f"{build}/tests/bench/sumwords", core], max(3, repeat))
+        print(f"{blocks:>10,} {kind:5} {size:8,.0f} MiB  sum words           {unit[0]:8.3f} s CPU {unit[1]:8.3f} s wall {unit[2]:8,.0f} MiB")
+        for name, extra, goal in (("check --only leak.*", ["--only", "leak.*"], "25 x, 1.5 x core" if kind == "small" else "6 x"),
+                                  ("check", [], "350 x, 3 x core")):
+            r = median([f"{build}/heapray", "check", core, "--no-cache", *extra], repeat)
+            print(f"{'':10} {'':5} {'':12}  {name:19} {r[0]:8.3f} s CPU {r[1]:8.3f} s wall {r[2]:8,.0f} MiB   "
+                  f"{r[0] / unit[0]:6.1f} x sum  {r[2] / size:5.2f} x core  {r[0] / blocks * 1e9:6.0f} ns/block   exit {r[3]}   (goal {goal})")
+        sys.stdout.flush()
+    finally:
+        os.unlink(core)
+
+
+def main():
+    ap = argparse.ArgumentParser(usage=__doc__)
+    ap.add_argument("-b", default="build")
+    ap.add_argument("--repeat", type=int, default=3)
+    ap.add_argument("what", nargs="*", default=["1e5", "1e6", "1e7", "2.5e7", "7e6:large"])
+    args = ap.parse_args()
+    os.chdir(TOP)
+    folder = tempfile.mkdtemp(prefix="hr-bench-")
+    try:
+        for what in args.what:
+            bench(args.b, what, args.repeat, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+main()
