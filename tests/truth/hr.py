@@ -2,6 +2,7 @@
 
 The numbers a test expects come from the living process or from the few lines here, never from heapray."""
 import json, os, resource, shutil, signal, struct, subprocess, sys, tempfile, time
+import xml.etree.ElementTree as xml
 
 TOP = os.environ.get("HR_TOP", os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -80,12 +81,16 @@ def build(source, out, *flags):
     return path(out)
 
 
-def start(argv, env=None, ready=b"ready", seconds=120, cwd=None):
-    """Starts a program and waits until it has said it is ready. Returns (process, what it printed)."""
+def start(argv, env=None, ready=b"ready", seconds=120, cwd=None, say=None):
+    """Starts a program and waits until it has said it is ready. Returns (process, what it printed). say: bytes for its standard
+    input, which stays open."""
     out = open(path(f"out{len(os.listdir(SCRATCH))}"), "w+b")
-    p = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, cwd=cwd or SCRATCH,
+    p = subprocess.Popen(argv, stdin=subprocess.DEVNULL if say is None else subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT, cwd=cwd or SCRATCH,
                          env=dict(os.environ, **(env or {})))
     _started.append(p)
+    if say is not None:
+        p.stdin.write(say)
+        p.stdin.flush()
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         out.seek(0)
@@ -148,6 +153,36 @@ def segments(core):
         kind, _, offset, vaddr, _, filesz = struct.unpack_from("<IIQQQQ", table, i * phentsize)
         if kind == 1:
             yield vaddr, offset, filesz
+
+
+# ---- what a process says of its own heap ----
+def malloc_info(xml_file):
+    """Per arena, in malloc_info's order: chunks and bytes with headers of fastbins and of the rest (top among them), system bytes."""
+    out = []
+    for heap in xml.parse(xml_file).getroot().findall("heap"):
+        total = {t.get("type"): (int(t.get("count")), int(t.get("size"))) for t in heap.findall("total")}
+        count, size = total["rest"]
+        # glibc adds up the size fields of binned chunks with their PREV_INUSE bit; top has none.
+        out.append({"fast": total["fast"], "rest": (count, size - (count - 1)),
+                    "system": int(heap.find("system[@type='current']").get("size"))})
+    return out
+
+
+def census(p, name):
+    """Asks a process started with census_env(name): ({arena address: (blocks, usable bytes)}, malloc_info). 0 main, 1 mmapped."""
+    os.kill(p.pid, signal.SIGUSR2)
+    for _ in range(1000):
+        if os.path.exists(path(name + ".done")):
+            break
+        time.sleep(0.01)
+    lines = [line.split() for line in open(path(name))]
+    return {int(a, 16): (int(n), int(b)) for _, a, n, b in lines}, malloc_info(path(name + ".xml"))
+
+
+def census_env(name):
+    if not os.path.exists(path("census.so")):
+        build("census.c", "census.so", "-shared", "-fPIC")
+    return {"CENSUS": path(name), "LD_PRELOAD": path("census.so")}
 
 
 # ---- heapray ----

@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
 """Planted leaks: each block that prog/planted.c says something about, compared with what heapray says, block for block.
 LONG=1 takes two million live blocks and 10,000 leaks."""
-import array, collections, json, os, struct, subprocess, sys
-import xml.etree.ElementTree as xml
+import array, bisect, collections, os, subprocess, sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import hr
+from planted import CACHED, FREED, is_leak, read_truth
 
-MASK = 0x9e3779b97f4a7c15
 LIVE, LEAKS, ARENAS = (2000000, 10000, 6) if hr.LONG else (50000, 1000, 6)
 
 # kind: name, the answers that are right (a `reach` of json.md). enum kind of planted.c.
@@ -31,18 +30,10 @@ KINDS = {
     22: ("leaked: ring", {"leaked_cycle"}),
     23: ("leaked: points at itself", {"leaked_direct", "leaked_cycle"}),
 }
-CACHED, FREED = 30, 31
-Record = collections.namedtuple("Record", "addr usable kind arena ring group")
-
-
-def read_truth(path):
-    with open(path, "rb") as f:
-        return [Record(m ^ MASK, u, k, a, r, g) for m, u, k, a, r, g, _ in struct.iter_unpack("<QIBBHII", f.read())]
-
 
 def stale_words(core, truth):
     """Independent check of the truth itself: words of the core, outside leaked blocks, that equal a leaked address."""
-    leaked = {r.addr: r for r in truth if 20 <= r.kind < 30}
+    leaked = {r.addr: r for r in truth if is_leak(r)}
     spans = sorted((r.addr, r.addr + r.usable) for r in leaked.values())
     words = array.array("Q")
     found = []
@@ -53,7 +44,6 @@ def stale_words(core, truth):
             words.frombytes(f.read(size & ~7))
             if not leaked.keys().isdisjoint(words):
                 found += [(vaddr + i * 8, w) for i, w in enumerate(words) if w in leaked]
-    import bisect
     def inside(at):
         i = bisect.bisect_right(spans, (at, 1 << 64)) - 1
         return i >= 0 and spans[i][0] <= at < spans[i][1]
@@ -92,7 +82,7 @@ def compare(core, truth, extra, label):
         count[t.kind] += 1
         if b["reach"] not in right:
             wrong[t.kind].append((hex(t.addr), t, b))
-        if 20 <= t.kind < 30:
+        if is_leak(t):
             leaked.add(t.addr)
     def few(bad):
         return (f"{len(bad)} wrong", *bad[:8])
@@ -111,22 +101,12 @@ def findings(core, truth, extra, label):
     r = hr.heapray("check", core, "--json", "--only", "leak.*", *extra)
     hr.eq(r.rc, 1, f"{label}: check exits 1", r)
     doc = r.json()
-    want_blocks = sum(1 for t in truth if 20 <= t.kind < 30)
-    want_bytes = sum(t.usable for t in truth if 20 <= t.kind < 30)
+    want_blocks = sum(1 for t in truth if is_leak(t))
+    want_bytes = sum(t.usable for t in truth if is_leak(t))
     leaks = [f for f in doc["findings"] if f["rule"].startswith("leak.")]
     hr.ok(leaks and all(f["fingerprint"] and f["title"] and f["severity"] for f in leaks), f"{label}: findings are filled in", r)
     print(f"# {label}: {want_blocks} blocks, {want_bytes} bytes leaked; findings:",
           [(f["rule"], f["count"], f["bytes"]) for f in leaks[:10]])
-
-
-def malloc_info(path):
-    """Per arena, as the allocator itself says: system bytes, fast and rest chunks."""
-    out = []
-    for heap in xml.parse(path).getroot().findall("heap"):
-        total = {t.get("type"): (int(t.get("count")), int(t.get("size"))) for t in heap.findall("total")}
-        system = {s.get("type"): int(s.get("size")) for s in heap.findall("system")}
-        out.append({"fast": total["fast"], "rest": total["rest"], "system": system["current"]})
-    return out
 
 
 def arenas(core, info, extra, label):
@@ -163,7 +143,7 @@ def everything(core, truth_file, info_file, label, extra=()):
         hr.ok(not stale, f"{label}: the truth holds: no word outside leaked blocks is a leaked address", *stale[:10])
     compare(core, truth, extra, label)
     findings(core, truth, extra, label)
-    arenas(core, malloc_info(info_file), extra, label)
+    arenas(core, hr.malloc_info(info_file), extra, label)
 
 
 def with_gcore():
