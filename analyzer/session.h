@@ -89,6 +89,10 @@ const char *hr_root_kind_name(unsigned kind);
 char *hr_describe_edge(struct hr_session *s, hr_id from, hr_id to, char *buf, size_t cap, uint8_t *surety_ret);
 /* A phrase on a block's content without showing it: "text, 38 bytes", "5 pointers, 3 small integers", "zeros". */
 char *hr_describe_shape(struct hr_session *s, hr_id block, char *buf, size_t cap);
+/* Shortest path from a strong root, root first; HR_ABSENT when none. Builds the reverse graph on first use. */
+enum hr_status hr_session_path(struct hr_session *s, hr_id node, const struct hr_bits *banned, uint32_t *path, uint32_t cap,
+                               uint32_t *len_ret) HR_MUST;
+const char *hr_base_name(const char *path);
 /* What an address is, for humans: "48-byte block …", "in global g_x", "code of foo() + 12", "not in the image". */
 char *hr_describe_addr(struct hr_session *s, uint64_t addr, char *buf, size_t cap);
 

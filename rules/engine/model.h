@@ -52,6 +52,9 @@ struct hr_table {
     const struct hr_attr *attrs;
     size_t nattrs;
     void *ctx;
+    /* When not NULL, only rows with live_col[row] == live_val exist (objects: the blocks in use). */
+    const uint8_t *live_col;
+    uint8_t live_val;
     /* The subject of a finding about a row: address and type name (unescaped, into buf); false when it has none. */
     bool (*subject)(void *ctx, uint64_t row, uint64_t *addr_ret, char *type_buf, size_t cap);
     /* o->field: the program's own field, by DWARF or by the runtime. NULL: the table has none. */

@@ -1,0 +1,146 @@
+/* What verbs share: header facts, notes, addresses, numbers. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "analyzer/cli/cli.h"
+#include "analyzer/image/elf.h"
+
+static const char *debug_word(const struct hr_session *s, uint32_t m)
+{
+    const struct hr_module *mod = &s->image.modules.v[m];
+    if (s->types && s->types->module_typed && s->types->module_typed[m])
+        return "dwarf";
+    switch (mod->state) {
+    case HR_MOD_MISSING: return "missing";
+    case HR_MOD_MISMATCH: return "mismatch";
+    case HR_MOD_UNSEEN: return "none";
+    default: break;
+    }
+    const struct hr_elf *e = mod->debug ? mod->debug : mod->elf;
+    if (e && hr_elf_section(e, ".debug_info"))
+        return "dwarf";
+    return e && (hr_elf_nsyms(e, false) || hr_elf_nsyms(e, true)) ? "symbols" : "none";
+}
+
+static void head_modules(struct hr_cli *c)
+{
+    struct hr_session *s = c->s;
+    if (!c->head_modules && s->image.modules.n)
+        c->head_modules = hr_zalloc(s->image.modules.n, sizeof *c->head_modules);
+    for (size_t i = 0; c->head_modules && i < s->image.modules.n; i++) {
+        const struct hr_module *m = &s->image.modules.v[i];
+        struct hr_report_module *r = &c->head_modules[i];
+        r->path = hr_strs_get(s->strs, m->path);
+        for (unsigned b = 0; b < m->build_id_len && b < 32; b++)
+            snprintf(r->build_id + (size_t)2 * b, 3, "%02x", m->build_id[b]);
+        r->debug = debug_word(s, (uint32_t)i);
+    }
+    c->head.modules = c->head_modules;
+    c->head.nmodules = c->head_modules ? s->image.modules.n : 0;
+}
+
+const struct hr_report_head *hr_cli_head(struct hr_cli *c)
+{
+    struct hr_session *s = c->s;
+    c->head = (struct hr_report_head){.command = c->verb->name, .tool_version = HEAPRAY_VERSION};
+    if (!s)
+        return &c->head;
+    c->head.image_path = c->opt.image;
+    c->head.format = s->image.format;
+    c->head.arch = s->image.arch ? s->image.arch->name : NULL;
+    c->head.word_bits = s->image.word * 8u;
+    c->head.endian = s->image.big ? "big" : "little";
+    c->head.complete = s->image.complete;
+    c->head.missing_bytes = s->image.missing_bytes;
+    c->head.notes = &s->notes;
+    head_modules(c);
+    return &c->head;
+}
+
+void hr_cli_json_begin(struct hr_cli *c, struct hr_json *j)
+{
+    hr_json_init(j, &c->out, !c->ndjson);
+    hr_json_obj(j, NULL);
+    hr_json_head(j, hr_cli_head(c));
+}
+
+static void print_note(struct hr_cli *c, const struct hr_note *n)
+{
+    hr_out_style(&c->out, n->level == HR_NOTE_INFO ? HR_DIM : HR_YELLOW);
+    hr_outf(&c->out, "%s: ", n->level == HR_NOTE_DAMAGE ? "damage" : "note");
+    hr_out_style(&c->out, HR_PLAIN);
+    hr_out_wrap(&c->out, 6, n->text);
+}
+
+void hr_cli_text_notes(struct hr_cli *c)
+{
+    enum { SHOWN = 8 };
+    const struct hr_notes *n = &c->s->notes;
+    size_t hidden = 0, shown = 0;
+    for (size_t i = 0; i < n->list.n; i++) {
+        const struct hr_note *o = &n->list.v[i];
+        if (!c->all && (o->level == HR_NOTE_INFO || shown >= SHOWN)) {
+            hidden += o->level != HR_NOTE_INFO;
+            continue;
+        }
+        if (!shown++)
+            hr_outf(&c->out, "\n");
+        print_note(c, o);
+    }
+    if (hidden + n->dropped)
+        hr_outf(&c->out, "note: %s more like these%s\n", hr_cli_count(c, hidden + n->dropped), hidden ? " (--all shows them)" : "");
+}
+
+int hr_cli_exit(struct hr_cli *c)
+{
+    if (c->out.failed)
+        return HR_EXIT_OK; /* the reader of our pipe left: his business */
+    if (!c->s->image.complete)
+        return HR_EXIT_DEGRADED;
+    for (size_t i = 0; c->strict && i < c->s->notes.list.n; i++)
+        if (c->s->notes.list.v[i].level != HR_NOTE_INFO)
+            return HR_EXIT_DEGRADED;
+    return HR_EXIT_OK;
+}
+
+bool hr_cli_address(struct hr_cli *c, const char *text, uint64_t *ret)
+{
+    char *end;
+    *ret = strtoull(text, &end, 0);
+    if (*text && !*end)
+        return true;
+    struct hr_types *t = c->s->types;
+    for (size_t i = 0; i < t->vars.n; i++) {
+        const struct hr_var *v = &t->vars.v[i];
+        if (v->kind != HR_VAR_TLS && !strcmp(hr_strs_get(c->s->strs, v->name), text)) {
+            *ret = v->addr;
+            return true;
+        }
+    }
+    const struct hr_sym *sym = hr_types_load_symbols(t) == HR_OK ? hr_sym_find(t, text, HR_NONE) : NULL;
+    if (!sym) {
+        hr_cli_error(0, "'%s' is no address (0x...) and no variable or symbol of this program", text);
+        return false;
+    }
+    *ret = sym->addr;
+    return true;
+}
+
+/* Eight rotating buffers: as many numbers may stand in one line. */
+static char *turn(void)
+{
+    static _Thread_local char buf[8][40];
+    static _Thread_local unsigned at;
+    return buf[at++ & 7];
+}
+
+const char *hr_cli_bytes(struct hr_cli *c, uint64_t n) { return hr_out_bytes(&c->out, turn(), 40, n); }
+const char *hr_cli_count(struct hr_cli *c, uint64_t n) { return hr_out_count(&c->out, turn(), 40, n); }
+
+const char *hr_cli_pct(uint64_t part, uint64_t whole)
+{
+    char *b = turn();
+    double p = whole ? 100.0 * (double)part / (double)whole : 0;
+    snprintf(b, 40, p > 0 && p < 0.1 ? "<0.1%%" : p >= 99.95 || p <= 0 ? "%.0f%%" : "%.1f%%", p);
+    return b;
+}

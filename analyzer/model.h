@@ -1,0 +1,26 @@
+/* The model's tables over a session: what rules (and `heapray rules attrs`) see. analyzer/model*.c. */
+#ifndef HR_MODEL_H
+#define HR_MODEL_H
+
+#include "analyzer/session.h"
+#include "rules/engine/model.h"
+
+struct hr_session_model {
+    struct hr_model model;
+    struct hr_table tables[12];
+    struct hr_attr object_attrs[16];
+    struct hr_global globals[16];
+};
+/* Fills the tables; columns that are not computed yet get their pointers by hr_model_refresh() after hr_session_need(). */
+void hr_model_init(struct hr_session_model *m, struct hr_session *s);
+void hr_model_refresh(struct hr_session_model *m, struct hr_session *s);
+
+/* The types around a ring, joined by " -> ", at most 6 named; unescaped. */
+char *hr_ring_types(struct hr_session *s, const uint32_t *members, uint32_t n, char *buf, size_t cap);
+/* Appends the path from a root to a block to a finding's trace. */
+struct hr_hopvec;
+enum hr_status hr_trace_to(struct hr_session *s, hr_id node, struct hr_hopvec *out) HR_MUST;
+
+char *hr_pin_name(struct hr_session *s, const struct hr_pin *p, char *buf, size_t cap);
+
+#endif

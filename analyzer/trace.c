@@ -1,0 +1,69 @@
+/* Paths from roots, spelled. */
+#include <stdio.h>
+
+#include "analyzer/finding/finding.h"
+#include "analyzer/model.h"
+
+static bool is_root(void *ctx, uint32_t node)
+{
+    const struct hr_heap *h = ctx;
+    return hr_node_is_root(h, node) && hr_root_strong(hr_node_root(h, node));
+}
+
+enum hr_status hr_session_path(struct hr_session *s, hr_id node, const struct hr_bits *banned, uint32_t *path, uint32_t cap,
+                               uint32_t *len_ret)
+{
+    HR_TRY(hr_session_reverse(s));
+    return hr_graph_path(s->rev, node, is_root, s->heap, banned, path, cap, len_ret);
+}
+
+enum hr_status hr_trace_to(struct hr_session *s, hr_id node, struct hr_hopvec *out)
+{
+    uint32_t path[64], n;
+    enum hr_status st = hr_session_path(s, node, NULL, path, 64, &n);
+    if (st != HR_OK)
+        return st == HR_ABSENT ? HR_OK : st;
+    for (uint32_t i = 0; i < n; i++) {
+        char type[512], field[600];
+        struct hr_hop hop = {.addr = hr_node_addr(s->heap, path[i])};
+        hop.type = hr_strdup(hr_describe_type(s, path[i], type, sizeof type));
+        if (i + 1 < n)
+            hop.field = hr_strdup(hr_describe_edge(s, path[i], path[i + 1], field, sizeof field, NULL));
+        if (!hop.type || (i + 1 < n && !hop.field)) {
+            hr_free(hop.type);
+            hr_free(hop.field);
+            return HR_NOMEM;
+        }
+        st = hr_hopvec_push(out, hop);
+        if (st != HR_OK) {
+            hr_free(hop.type);
+            hr_free(hop.field);
+            return st;
+        }
+    }
+    return HR_OK;
+}
+
+char *hr_ring_types(struct hr_session *s, const uint32_t *members, uint32_t n, char *buf, size_t cap)
+{
+    size_t at = 0;
+    buf[0] = 0;
+    hr_type last = 0;
+    uint32_t named = 0, same = 0;
+    for (uint32_t i = 0; i < n && named < 6 && at + 8 < cap; i++) {
+        hr_type t = hr_node_type(s->heap, members[i]);
+        if (i && t == last && t) {
+            same++;
+            continue;
+        }
+        char type[256];
+        hr_describe_type(s, members[i], type, sizeof type);
+        at += (size_t)snprintf(buf + at, cap - at, "%s%s", at ? " -> " : "", type);
+        if (at >= cap)
+            at = cap - 1;
+        last = t;
+        named++;
+    }
+    (void)same;
+    return buf;
+}
