@@ -1,0 +1,12 @@
+/* What `check`, `rules` and the overview share about rules. */
+#ifndef HR_CLI_RULES_CLI_H
+#define HR_CLI_RULES_CLI_H
+
+#include "analyzer/cli/cli.h"
+#include "rules/engine/rules.h"
+
+/* The built-in packs, then --rules files, then --set. Returns -1, or an exit status after printing why. *ret is to be
+ * destroyed in any case (NULL-safe). */
+int hr_cli_rules(struct hr_cli *c, struct hr_rules **ret);
+
+#endif

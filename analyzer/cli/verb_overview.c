@@ -1,0 +1,254 @@
+/* Bare `heapray CORE`: one screen. What this is, what filled it, the top suspects as sentences, the next commands. */
+#include <string.h>
+
+#include "analyzer/cli/rules_cli.h"
+#include "analyzer/model.h"
+#include "analyzer/runtimes/native_api.h"
+
+enum { TOP_TYPES = 8, TOP_SUSPECTS = 3 };
+
+struct view {
+    struct hr_findings findings;
+    struct hr_rules *rules;
+    struct hr_session_model *model;
+    struct hr_reach_hint hint;
+    bool has_hint;
+};
+
+static enum hr_status compute(struct hr_cli *c, struct view *v)
+{
+    struct hr_session *s = c->s;
+    HR_TRY(hr_session_dominators(s));
+    HR_TRY(hr_session_hist(s));
+    HR_TRY(hr_session_frag(s));
+    hr_model_init(v->model, s);
+    HR_TRY(hr_rules_check(v->rules, &v->model->model));
+    HR_TRY(hr_session_need(s, hr_rules_needs(v->rules)));
+    hr_model_refresh(v->model, s);
+    HR_TRY(hr_rules_run(v->rules, &v->model->model, &v->findings));
+    void *native = hr_runtimes_self(s->runtimes, "native");
+    v->has_hint = native && hr_native_reach_hint(native, &v->hint) == HR_OK;
+    return HR_OK;
+}
+
+static uint64_t typed_bytes(const struct hr_session *s)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < s->hist.n; i++)
+        if (s->hist.v[i].evidence)
+            n += s->hist.v[i].bytes;
+    return n;
+}
+
+static void print_what(struct hr_cli *c)
+{
+    struct hr_out *o = &c->out;
+    const struct hr_session *s = c->s;
+    const struct hr_image *img = &s->image;
+    hr_out_style(o, HR_BOLD);
+    hr_out_esc(o, hr_base_name(c->opt.image));
+    hr_out_style(o, HR_PLAIN);
+    hr_outf(o, ": ");
+    hr_out_esc(o, img->args ? hr_strs_get(s->strs, img->args) : img->format ? img->format : "an image");
+    hr_outf(o, ", %s, %zu thread%s", img->arch ? img->arch->name : "unknown processor", img->threads.n, img->threads.n == 1 ? "" : "s");
+    if (img->signal)
+        hr_outf(o, ", stopped by signal %d (%s)", img->signal, strsignal(img->signal));
+    if (img->has_fault_addr && (img->signal == 11 || img->signal == 7))
+        hr_outf(o, " at address 0x%llx", (unsigned long long)img->fault_addr);
+    hr_outf(o, "\n");
+    if (!img->complete) {
+        hr_out_style(o, HR_RED);
+        hr_outf(o, "This dump is cut: %s are missing. What lies there is unknown, and so is what it held.\n",
+                hr_cli_bytes(c, img->missing_bytes));
+        hr_out_style(o, HR_PLAIN);
+    }
+}
+
+static void print_heap(struct hr_cli *c)
+{
+    struct hr_out *o = &c->out;
+    const struct hr_session *s = c->s;
+    struct heapray_totals t = hr_session_totals(s);
+    if (!s->heap->allocators.n) {
+        hr_outf(o, "No allocator that heapray knows was found in it, so nothing can be said about its heap.\n");
+        return;
+    }
+    hr_outf(o, "Heap (");
+    for (size_t i = 0; i < s->heap->allocators.n; i++)
+        hr_outf(o, "%s%s%s%s", i ? ", " : "", s->heap->allocators.v[i].name, s->heap->allocators.v[i].version[0] ? " " : "",
+                s->heap->allocators.v[i].version);
+    hr_outf(o, "): %s in use in %s blocks, %s cached, %s free, %s mapped in %zu arena%s\n", hr_cli_bytes(c, t.used_bytes),
+            hr_cli_count(c, t.used_blocks), hr_cli_bytes(c, t.cached_bytes), hr_cli_bytes(c, t.free_bytes), hr_cli_bytes(c, t.mapped),
+            s->heap->arenas.n, s->heap->arenas.n == 1 ? "" : "s");
+    uint64_t typed = typed_bytes(s);
+    hr_outf(o, "%s of the bytes in use have a type", hr_cli_pct(typed, t.used_bytes));
+    if (s->leaks && s->heap->roots_complete)
+        hr_outf(o, "; %s in %s blocks are leaked (%s)", hr_cli_bytes(c, s->leaks->bytes), hr_cli_count(c, s->leaks->blocks),
+                hr_cli_pct(s->leaks->bytes, t.used_bytes));
+    else if (s->leaks)
+        hr_outf(o, "; what is leaked cannot be known, memory that may hold pointers is missing");
+    hr_outf(o, "\n");
+}
+
+static void print_types(struct hr_cli *c)
+{
+    const struct hr_session *s = c->s;
+    struct heapray_totals tot = hr_session_totals(s);
+    static const char *const heads[] = {"bytes", "share", "count", "retained", "what fills it"};
+    char name[1024];
+    uint64_t count = 0, bytes = 0;
+    if (!s->hist.n)
+        return;
+    hr_outf(&c->out, "\n");
+    struct hr_tab *t = hr_tab_create(&c->out, heads, "rrrrl", 5);
+    for (size_t i = 0; i < s->hist.n; i++) {
+        const struct hr_typerow *r = &s->hist.v[i];
+        if (i >= TOP_TYPES) {
+            count += r->count;
+            bytes += r->bytes;
+            continue;
+        }
+        hr_tab_cell(t, hr_cli_bytes(c, r->bytes));
+        hr_tab_cell(t, hr_cli_pct(r->bytes, tot.used_bytes));
+        hr_tab_cell(t, hr_cli_count(c, r->count));
+        hr_tab_cell(t, hr_cli_bytes(c, r->retained));
+        hr_tab_cell(t, r->type ? hr_type_name(s->types, r->type, name, sizeof name) : "(untyped)");
+    }
+    if (count) {
+        hr_tab_cell(t, hr_cli_bytes(c, bytes));
+        hr_tab_cell(t, hr_cli_pct(bytes, tot.used_bytes));
+        hr_tab_cell(t, hr_cli_count(c, count));
+        hr_tab_cell(t, "");
+        hr_tab_cellf(t, "[%s others]", hr_cli_count(c, s->hist.n - TOP_TYPES));
+    }
+    hr_tab_print(t, 2);
+}
+
+static void print_suspects(struct hr_cli *c, const struct view *v)
+{
+    struct hr_out *o = &c->out;
+    size_t n = v->findings.list.n;
+    hr_outf(o, "\n");
+    if (!n) {
+        hr_out_style(o, HR_GREEN);
+        hr_outf(o, c->s->heap->n ? "No rule found anything wrong.\n" : "");
+        hr_out_style(o, HR_PLAIN);
+    }
+    for (size_t i = 0; i < n && i < TOP_SUSPECTS; i++) {
+        const struct hr_finding *f = &v->findings.list.v[i];
+        hr_out_style(o, f->severity == HR_SEV_ERROR ? HR_RED : f->severity == HR_SEV_WARNING ? HR_YELLOW : HR_CYAN);
+        hr_outf(o, "%s ", hr_severity_name(f->severity));
+        hr_out_style(o, HR_PLAIN);
+        hr_out_wrap(o, 2, f->title);
+        if (f->remedy) {
+            hr_outf(o, "  ");
+            hr_out_wrap(o, 2, f->remedy);
+        }
+        if (f->has_subject)
+            hr_outf(o, "  look: heapray show %s 0x%llx\n", hr_base_name(c->opt.image), (unsigned long long)f->subject_addr);
+    }
+    if (n > TOP_SUSPECTS)
+        hr_outf(o, "[%s more findings: heapray check %s]\n", hr_cli_count(c, n - TOP_SUSPECTS), hr_base_name(c->opt.image));
+}
+
+static void print_hint(struct hr_cli *c, const struct view *v)
+{
+    char name[512];
+    if (!v->has_hint || v->hint.reach_bytes < hr_session_totals(c->s).used_bytes / 50)
+        return;
+    hr_outf(&c->out, "\nNaming ");
+    hr_out_esc(&c->out, hr_type_name(c->s->types, v->hint.group, name, sizeof name));
+    hr_outf(&c->out, " (%s blocks, e.g. 0x%llx) would explain most of what is untyped, %s: --assume 0x%llx=TYPE\n",
+            hr_cli_count(c, v->hint.count), (unsigned long long)hr_block_addr(c->s->heap, v->hint.example),
+            hr_cli_bytes(c, v->hint.reach_bytes), (unsigned long long)hr_block_addr(c->s->heap, v->hint.example));
+}
+
+static void overview_text(struct hr_cli *c, const struct view *v)
+{
+    const char *core = hr_base_name(c->opt.image);
+    print_what(c);
+    print_heap(c);
+    print_types(c);
+    print_suspects(c, v);
+    print_hint(c, v);
+    hr_cli_text_notes(c);
+    hr_outf(&c->out, "\nnext: heapray check ");
+    hr_out_esc(&c->out, core);
+    hr_outf(&c->out, " | top | frag | threads | show ADDR | path ADDR   (heapray --help)\n");
+}
+
+static void overview_json(struct hr_cli *c, const struct view *v)
+{
+    struct hr_json j;
+    const struct hr_session *s = c->s;
+    struct heapray_totals t = hr_session_totals(s);
+    char name[1024];
+    hr_cli_json_begin(c, &j);
+    hr_json_obj(&j, "heap");
+    hr_json_num(&j, "mapped_bytes", t.mapped);
+    hr_json_num(&j, "used_blocks", t.used_blocks);
+    hr_json_num(&j, "used_bytes", t.used_bytes);
+    hr_json_num(&j, "cached_bytes", t.cached_bytes);
+    hr_json_num(&j, "free_bytes", t.free_bytes);
+    hr_json_num(&j, "typed_bytes", typed_bytes(s));
+    if (s->leaks && s->heap->roots_complete) {
+        hr_json_num(&j, "leaked_blocks", s->leaks->blocks);
+        hr_json_num(&j, "leaked_bytes", s->leaks->bytes);
+    } else {
+        hr_json_null(&j, "leaked_blocks");
+        hr_json_null(&j, "leaked_bytes");
+    }
+    hr_json_end(&j);
+    hr_json_arr(&j, "types");
+    for (size_t i = 0; i < s->hist.n && i < TOP_TYPES; i++) {
+        const struct hr_typerow *r = &s->hist.v[i];
+        hr_json_obj(&j, NULL);
+        hr_json_str(&j, "type", r->type ? hr_type_name(s->types, r->type, name, sizeof name) : NULL);
+        hr_json_num(&j, "count", r->count);
+        hr_json_num(&j, "bytes", r->bytes);
+        hr_json_num(&j, "retained", r->retained);
+        hr_json_end(&j);
+    }
+    hr_json_end(&j);
+    hr_json_arr(&j, "suspects");
+    for (size_t i = 0; i < v->findings.list.n && i < TOP_SUSPECTS; i++) {
+        const struct hr_finding *f = &v->findings.list.v[i];
+        hr_json_obj(&j, NULL);
+        hr_json_str(&j, "rule", f->rule);
+        hr_json_str(&j, "severity", hr_severity_name(f->severity));
+        hr_json_str(&j, "title", f->title);
+        hr_json_num(&j, "count", f->count);
+        hr_json_num(&j, "bytes", f->bytes);
+        hr_json_end(&j);
+    }
+    hr_json_end(&j);
+    hr_json_num(&j, "findings", v->findings.list.n);
+    hr_json_end(&j);
+}
+
+static int run(struct hr_cli *c)
+{
+    struct view v = {.model = hr_zalloc(1, sizeof *v.model)};
+    if (!v.model)
+        return hr_cli_error(HR_EXIT_INTERNAL, "out of memory");
+    hr_findings_init(&v.findings);
+    int code = hr_cli_rules(c, &v.rules);
+    if (code < 0) {
+        hr_rules_only(v.rules, c->only);
+        enum hr_status st = compute(c, &v);
+        code = hr_cli_ok(c, st) ? hr_cli_exit(c) : hr_cli_exit_of(st);
+        if (st == HR_OK && (c->json || c->ndjson))
+            overview_json(c, &v);
+        else if (st == HR_OK)
+            overview_text(c, &v);
+    }
+    hr_findings_deinit(&v.findings);
+    hr_rules_destroy(v.rules);
+    hr_free(v.model);
+    return code;
+}
+
+const struct hr_verb hr_verb_overview = {
+    .name = "overview", .args = "", .summary = "one screen", .help = "",
+    .needs_image = true, .types = true, .run = run,
+};
