@@ -89,10 +89,7 @@ GET(o_reachable)
 GET(o_leaked) { boolean(ret, reach_of(S, row) >= HR_LEAKED_DIRECT); }
 GET(o_interior_only) { boolean(ret, reach_of(S, row) == HR_REACH_INTERIOR); }
 GET(o_arena) { text(ret, hr_strs_get(S->strs, S->heap->arenas.v[hr_block_arena(S->heap, (hr_id)row)].name)); }
-GET(o_surety)
-{
-    text(ret, S->heap->evidence ? hr_surety_name(hr_evidence_surety(S->heap->evidence[row])) : "none");
-}
+GET(o_surety) { num(ret, S->heap->evidence ? hr_evidence_surety(S->heap->evidence[row]) : HR_SURE_CONSERVATIVE); }
 GET(o_evidence) { text(ret, S->heap->evidence ? hr_evidence_name(S->heap->evidence[row]) : "none"); }
 GET(o_retained)
 {
@@ -171,7 +168,7 @@ static const struct hr_attr object_attrs[] = {
     {"leaked", HR_V_BOOL, OBJ, HR_NEED_REACH, "nothing leads here", o_leaked, NULL, 0, NULL},
     {"interior_only", HR_V_BOOL, OBJ, HR_NEED_REACH, "only pointers into the middle, tagged or past the end lead here", o_interior_only, NULL, 0, NULL},
     {"arena", HR_V_STR, OBJ, 0, "name of its arena", o_arena, NULL, 0, NULL},
-    {"surety", HR_V_STR, OBJ, HR_NEED_TYPES, "surety of its type", o_surety, NULL, 0, NULL},
+    {"surety", HR_V_NUM, OBJ, HR_NEED_TYPES, "surety of its type", o_surety, NULL, 0, NULL},
     {"evidence", HR_V_STR, OBJ, HR_NEED_TYPES, "how its type is known", o_evidence, NULL, 0, NULL},
     {"retained", HR_V_NUM, OBJ, HR_NEED_DOMINATORS, "bytes that would go if it went", o_retained, NULL, 0, NULL},
     {"contents", HR_V_STR, OBJ, 0, "a phrase on what its bytes look like", o_contents, NULL, 0, NULL},
@@ -204,7 +201,8 @@ GET(l_contents)
     ANSWER_TEXT(ret, 256, "%s", b);
 }
 GET(l_arena) { text(ret, hr_strs_get(S->strs, S->heap->arenas.v[hr_block_arena(S->heap, leak(ctx, row)->head)].name)); }
-GET(l_surety) { (void)ctx, (void)row; text(ret, "conservative"); }
+/* That nothing leads here rests on every word of memory having been looked at, whatever its type. */
+GET(l_surety) { (void)ctx, (void)row; num(ret, HR_SURE_CONSERVATIVE); }
 static bool l_subject(void *ctx, uint64_t row, uint64_t *addr, char *buf, size_t cap)
 {
     return node_subject(S, leak(ctx, row)->head, addr, buf, cap);
@@ -221,7 +219,7 @@ static const struct hr_attr leak_attrs[] = {
     {"addr", HR_V_NUM, OBJ, 0, "its address", l_addr, NULL, 0, NULL},
     {"contents", HR_V_STR, OBJ, 0, "a phrase on what its bytes look like", l_contents, NULL, 0, NULL},
     {"arena", HR_V_STR, OBJ, 0, "name of its arena", l_arena, NULL, 0, NULL},
-    {"surety", HR_V_STR, OBJ, 0, "what the claim rests on", l_surety, NULL, 0, NULL},
+    {"surety", HR_V_NUM, OBJ, 0, "what the claim rests on", l_surety, NULL, 0, NULL},
 };
 
 /* ---- cycles: strongly connected groups of two blocks and more ---- */
@@ -280,7 +278,7 @@ GET(t_leaked_count) { num(ret, hist(ctx, row)->leaked_count); }
 GET(t_leaked_bytes) { num(ret, hist(ctx, row)->leaked_bytes); }
 GET(t_largest) { num(ret, hist(ctx, row)->largest); }
 GET(t_evidence) { text(ret, hr_evidence_name(hist(ctx, row)->evidence)); }
-GET(t_surety) { text(ret, hr_surety_name(hr_evidence_surety(hist(ctx, row)->evidence))); }
+GET(t_surety) { num(ret, hr_evidence_surety(hist(ctx, row)->evidence)); }
 static bool t_subject(void *ctx, uint64_t row, uint64_t *addr, char *buf, size_t cap)
 {
     return node_subject(S, hist(ctx, row)->largest_id, addr, buf, cap);
@@ -295,7 +293,7 @@ static const struct hr_attr type_attrs[] = {
     {"leaked_bytes", HR_V_NUM, HR_COST_TYPE, 0, "bytes of the leaked ones", t_leaked_bytes, NULL, 0, NULL},
     {"largest", HR_V_NUM, HR_COST_TYPE, 0, "bytes of the largest one", t_largest, NULL, 0, NULL},
     {"evidence", HR_V_STR, HR_COST_TYPE, 0, "the weakest evidence among its blocks", t_evidence, NULL, 0, NULL},
-    {"surety", HR_V_STR, HR_COST_TYPE, 0, "the surety of that", t_surety, NULL, 0, NULL},
+    {"surety", HR_V_NUM, HR_COST_TYPE, 0, "the surety of that", t_surety, NULL, 0, NULL},
 };
 
 /* ---- arenas ---- */
@@ -498,6 +496,7 @@ G(g_roots_complete) { boolean(ret, S->heap->roots_complete); }
 G(g_leak_bytes) { num(ret, S->leaks ? S->leaks->bytes : 0); }
 G(g_leak_blocks) { num(ret, S->leaks ? S->leaks->blocks : 0); }
 G(g_leak_count) { num(ret, S->leaks ? S->leaks->list.n : 0); }
+G(g_path) { text(ret, hr_base_name(S->opt.image)); }
 G(g_target) { text(ret, S->image.arch ? S->image.arch->name : "unknown"); }
 static const struct hr_global session_globals[] = {
     {"heap.used", HR_V_NUM, 0, "bytes in use", g_used, NULL},
@@ -510,8 +509,37 @@ static const struct hr_global session_globals[] = {
     {"leak.bytes", HR_V_NUM, HR_NEED_REACH, "bytes of all leaked blocks", g_leak_bytes, NULL},
     {"leak.blocks", HR_V_NUM, HR_NEED_REACH, "all leaked blocks", g_leak_blocks, NULL},
     {"leak.count", HR_V_NUM, HR_NEED_REACH, "leaks: what as many calls of free() would give back", g_leak_count, NULL},
+    {"image.path", HR_V_STR, 0, "name of the dump", g_path, NULL},
     {"target", HR_V_STR, 0, "processor architecture", g_target, NULL},
 };
+
+static bool type_known(void *ctx, const char *name)
+{
+    if (!S->types)
+        return true; /* checking without a dump: nobody knows */
+    if (hr_type_find(S->types, name))
+        return true;
+    for (size_t i = 0; i < S->hist.n; i++) {
+        char b[1024];
+        if (S->hist.v[i].type && !strcmp(hr_type_name(S->types, S->hist.v[i].type, b, sizeof b), name))
+            return true;
+    }
+    return false;
+}
+
+static bool enum_value(void *ctx, const char *name, int64_t *ret)
+{
+    hr_str id = S->types ? hr_strs_find(S->strs, name) : HR_NONE;
+    for (hr_type t = 0; id != HR_NONE && t < S->types->rows.n; t++) {
+        const struct hr_type_row *r = hr_type_get(S->types, t);
+        for (uint32_t k = 0; r->kind == HR_T_ENUM && k < r->nfields; k++)
+            if (S->types->fields.v[r->field0 + k].name == id) {
+                *ret = (int32_t)S->types->fields.v[r->field0 + k].off;
+                return true;
+            }
+    }
+    return false;
+}
 
 static enum hr_status trace(void *ctx, const char *table, uint64_t row, void *hopvec)
 {
@@ -551,7 +579,7 @@ void hr_model_init(struct hr_session_model *m, struct hr_session *s)
     for (size_t i = 0; i < ng; i++)
         m->globals[i].ctx = s;
     m->model = (struct hr_model){.tables = m->tables, .ntables = n, .globals = m->globals, .nglobals = ng, .trace = trace,
-                                 .trace_ctx = s};
+                                 .trace_ctx = s, .type_known = type_known, .enum_value = enum_value, .names_ctx = s};
 }
 
 void hr_model_refresh(struct hr_session_model *m, struct hr_session *s)

@@ -460,7 +460,7 @@ struct heapray_totals hr_session_totals(const struct hr_session *s)
         t.cached_blocks += a->cached_blocks, t.cached_bytes += a->cached_bytes;
         t.free_blocks += a->free_blocks, t.free_bytes += a->free_bytes;
         t.overhead_bytes += a->overhead_bytes;
+        t.own_bytes += a->own_bytes;
     }
-    t.own_bytes = t.mapped - t.used_bytes - t.cached_bytes - t.free_bytes - t.overhead_bytes;
     return t;
 }

@@ -45,6 +45,8 @@ static void json_sums(struct hr_json *j, const struct hr_arena *a)
     hr_json_num(j, "cached_bytes", a->cached_bytes);
     hr_json_num(j, "free_blocks", a->free_blocks);
     hr_json_num(j, "free_bytes", a->free_bytes);
+    hr_json_num(j, "own_blocks", a->own_blocks);
+    hr_json_num(j, "own_bytes", a->own_bytes);
     hr_json_num(j, "overhead_bytes", a->overhead_bytes);
 }
 
@@ -54,6 +56,7 @@ static void add_arena(struct hr_arena *sum, const struct hr_arena *a)
     sum->used_blocks += a->used_blocks, sum->used_bytes += a->used_bytes;
     sum->cached_blocks += a->cached_blocks, sum->cached_bytes += a->cached_bytes;
     sum->free_blocks += a->free_blocks, sum->free_bytes += a->free_bytes;
+    sum->own_blocks += a->own_blocks, sum->own_bytes += a->own_bytes;
     sum->overhead_bytes += a->overhead_bytes;
 }
 
