@@ -443,6 +443,8 @@ enum hr_status hr_session_need(struct hr_session *s, uint32_t needs)
         HR_TRY(hr_session_graph(s));
     if (needs & HR_NEED_DOMINATORS)
         HR_TRY(hr_session_dominators(s));
+    if (needs & HR_NEED_DOMINATORS && needs & HR_NEED_TYPES)
+        HR_TRY(hr_session_type_retained(s));
     if (needs & HR_NEED_SCC)
         HR_TRY(hr_session_cycles(s));
     if (needs & HR_NEED_FRAG)

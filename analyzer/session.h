@@ -52,7 +52,7 @@ struct hr_session {
     struct hr_u32vec cycle_members;
     bool have_cycles;
     struct hr_typerowvec hist;
-    bool have_hist;
+    bool have_hist, have_type_retained;
     struct hr_frag *frag;
     char error[512];               /* why the last stage failed, a sentence */
 };
@@ -71,6 +71,7 @@ enum hr_status hr_session_reverse(struct hr_session *s) HR_MUST;
 enum hr_status hr_session_dominators(struct hr_session *s) HR_MUST;
 enum hr_status hr_session_cycles(struct hr_session *s) HR_MUST;
 enum hr_status hr_session_hist(struct hr_session *s) HR_MUST;   /* type histogram of used blocks, by bytes */
+enum hr_status hr_session_type_retained(struct hr_session *s) HR_MUST; /* the histogram's `retained` */
 enum hr_status hr_session_frag(struct hr_session *s) HR_MUST;
 /* All stages for a set of HR_NEED_* (rules/engine/model.h). */
 enum hr_status hr_session_need(struct hr_session *s, uint32_t needs) HR_MUST;

@@ -18,8 +18,7 @@ struct view {
 static enum hr_status compute(struct hr_cli *c, struct view *v)
 {
     struct hr_session *s = c->s;
-    HR_TRY(hr_session_dominators(s));
-    HR_TRY(hr_session_hist(s));
+    HR_TRY(hr_session_type_retained(s));
     HR_TRY(hr_session_frag(s));
     hr_model_init(v->model, s);
     HR_TRY(hr_rules_check(v->rules, &v->model->model));

@@ -84,9 +84,7 @@ static void top_text(struct hr_cli *c, size_t shown)
 
 static int run(struct hr_cli *c)
 {
-    enum hr_status st = hr_session_dominators(c->s);
-    if (st == HR_OK)
-        st = hr_session_hist(c->s);
+    enum hr_status st = hr_session_type_retained(c->s);
     if (!hr_cli_ok(c, st))
         return hr_cli_exit_of(st);
     bool machine = c->json || c->ndjson;
