@@ -13,6 +13,7 @@ enum {
     HR_MAX_NEST = 8,              /* allocators within allocators' blocks; three are in use today (malloc, pymalloc, a pool) */
     HR_MAX_PIECES = 256 << 20,    /* runs of blocks; one per block at worst, when every block is larger than 900 KiB */
     HR_MAX_NOTE_BYTES = 1 << 30,  /* a PT_NOTE of a core with a million threads is about 600 MiB */
+    HR_MAX_SECTIONS = 1 << 20,    /* -ffunction-sections gives an object file tens of thousands; executables have about 40 */
     HR_MAX_SYMBOLS = 16 << 20,    /* per module; Chromium with debug symbols has about 2 Mi */
     HR_MAX_TYPES = 64 << 20,      /* rows of the type table */
     HR_MAX_FIELDS = 128 << 20,

@@ -14,15 +14,26 @@ struct hr_arch {
     uint8_t sp, pc, ra; /* DWARF numbers; ra = return-address column of the CFI; pc may equal ra (x86) */
     uint8_t tp;        /* DWARF number of the thread pointer, 0xff when it is not a general register (x86 fs/gs base) */
     uint8_t tls_variant; /* 1: TLS blocks above tp (arm, aarch64, riscv, ppc); 2: below (x86) */
-    uint8_t tcb_size;  /* variant 1: bytes between tp and the first block (aarch64 16, arm 8, riscv 0) */
+    int16_t tcb_size;  /* variant 1: bytes between tp and the first block (aarch64 16, arm 8, riscv 0, ppc -0x7000) */
     uint16_t prstatus_regs; /* offset of pr_reg in NT_PRSTATUS, 0 unknown */
     uint16_t red_zone; /* bytes below sp that are still live */
     const uint8_t *greg_map; /* pr_reg slot i -> DWARF number (0xff none); NULL: identity */
     uint8_t ngregs;    /* slots in pr_reg */
+    uint8_t cfi_lr;    /* number of the return-address register in CFI where it is not `ra` (ppc 65), else 0 */
 };
+
+/* CFI register number -> index into hr_thread.reg, HR_MAX_REGS when we keep no such register. Identity but for ppc, whose
+ * link register is number 65 in CFI and 32 here (33 is the instruction pointer). */
+static inline unsigned hr_arch_cfi_reg(const struct hr_arch *a, unsigned cfi)
+{
+    unsigned r = cfi == a->cfi_lr && a->cfi_lr ? a->ra : cfi;
+    return r < a->nregs ? r : HR_MAX_REGS;
+}
 
 /* The row for an ELF machine and word size, or NULL. */
 const struct hr_arch *hr_arch_by_elf(unsigned e_machine, unsigned word_bits);
 const struct hr_arch *hr_arch_by_name(const char *name);
+/* A row without registers for machines that have none here: memory can still be analysed. Never NULL. */
+const struct hr_arch *hr_arch_unknown(unsigned word_bits);
 
 #endif

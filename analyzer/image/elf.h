@@ -9,7 +9,13 @@
 
 struct hr_phdr {
     uint32_t type, flags;
-    uint64_t off, vaddr, filesz, memsz, align;
+    uint64_t off, vaddr, paddr, filesz, memsz, align;
+};
+
+enum { /* the few of <elf.h> that others need */
+    HR_PT_LOAD = 1, HR_PT_DYNAMIC = 2, HR_PT_NOTE = 4, HR_PT_PHDR = 6, HR_PT_TLS = 7, HR_PT_GNU_EH_FRAME = 0x6474e550,
+    HR_SHT_SYMTAB = 2, HR_SHT_NOTE = 7, HR_SHT_NOBITS = 8, HR_SHT_DYNSYM = 11,
+    HR_ET_EXEC = 2, HR_ET_DYN = 3, HR_ET_CORE = 4,
 };
 
 struct hr_elf_sym {
@@ -34,6 +40,7 @@ struct hr_elf {
     uint8_t build_id_len;
     char debuglink[256];    /* .gnu_debuglink name, "" none */
     uint32_t debuglink_crc;
+    uint32_t symtab[2];     /* section index of .symtab [0] and .dynsym [1], HR_NONE when there is none */
     void *owned;            /* memory behind `file` when it is ours (decompressed); freed by hr_elf_destroy */
     size_t owned_mapped;    /* >0: `owned` is an mmap of that many bytes */
 };
@@ -42,6 +49,7 @@ struct hr_elf {
  * file cut short still opens: spans are clipped, and *cut_ret (may be NULL) says how many promised bytes are missing. */
 enum hr_status hr_elf_create(struct hr_span file, struct hr_elf **ret, uint64_t *cut_ret) HR_MUST;
 void hr_elf_destroy(struct hr_elf *e);
+void hr_elf_release(struct hr_elf *e); /* gives back `owned`; part of destroy */
 const struct hr_section *hr_elf_section(const struct hr_elf *e, const char *name); /* also finds .zdebug_* for .debug_* */
 /* The bytes of a section decompressed (zlib and zstd SHF_COMPRESSED, .zdebug_). *own_ret must be hr_free'd (may be NULL
  * when no copy was needed). Output is bounded by max_out. */
@@ -50,6 +58,10 @@ enum hr_status hr_elf_section_bytes(const struct hr_elf *e, const struct hr_sect
 /* Number of symbols in .symtab (dyn=false) or .dynsym (dyn=true); 0 when there is none. */
 uint32_t hr_elf_nsyms(const struct hr_elf *e, bool dyn);
 bool hr_elf_sym(const struct hr_elf *e, bool dyn, uint32_t i, struct hr_elf_sym *ret);
+/* The bytes of a program header that are in the file (clipped). */
+struct hr_span hr_elf_ph_bytes(const struct hr_elf *e, const struct hr_phdr *ph);
+/* The first program header of a type, or NULL. */
+const struct hr_phdr *hr_elf_ph(const struct hr_elf *e, uint32_t type);
 /* Walks the notes of a PT_NOTE/SHT_NOTE span. fn returns false to stop. */
 typedef bool hr_elf_note_fn(void *ctx, struct hr_span name, uint32_t type, struct hr_span desc);
 void hr_elf_notes(struct hr_span notes, bool big, unsigned align, hr_elf_note_fn *fn, void *ctx);

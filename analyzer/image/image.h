@@ -113,11 +113,17 @@ void hr_image_init(struct hr_image *img, struct hr_strs *strs, struct hr_notes *
 void hr_image_deinit(struct hr_image *img);
 /* Adds one segment; overlaps are settled at seal (first added wins, later is trimmed, noted). */
 enum hr_status hr_image_add(struct hr_image *img, struct hr_segment seg) HR_MUST;
-/* Sorts, trims overlaps, marks stacks, freezes. */
+/* The piece [lo, hi) of a segment, which must lie inside it. */
+struct hr_segment hr_segment_part(const struct hr_segment *s, uint64_t lo, uint64_t hi);
+/* Sorts and trims overlaps, so that reads work while the image is still being built. May be called again after more adds. */
+enum hr_status hr_image_arrange(struct hr_image *img) HR_MUST;
+/* Arranges, marks stacks, freezes. */
 enum hr_status hr_image_seal(struct hr_image *img) HR_MUST;
 
 /* The segment holding addr, or NULL. O(log n), with a one-entry cache in *hint when hint is not NULL. */
 const struct hr_segment *hr_image_find(const struct hr_image *img, uint64_t addr, uint32_t *hint);
+/* Index of the first segment that ends above addr (it may hold addr or lie wholly above); segs.n when there is none. */
+uint32_t hr_image_seg_above(const struct hr_image *img, uint64_t addr);
 /* Bytes from addr without a copy: as many as lie together, at most `want`; n = 0 when addr is absent. */
 struct hr_span hr_image_peek(const struct hr_image *img, uint64_t addr, uint64_t want);
 /* Copies up to n bytes across seams; returns how many were there from the start on. */
