@@ -49,10 +49,10 @@ benches: $(BENCHES)
 $(B)/libheapray.a: $(LIBOBJ)
 	@rm -f $@ && ar rcs $@ $^
 $(B)/heapray: $(B)/analyzer/main.o $(B)/libheapray.a
-	$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LIBS)
+	@echo LD $@; $(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LIBS)
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+	@echo CC $<; $(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 $(UNITS) $(SWEEPS) $(TOOLS) $(BENCHES): $(B)/%: %.c $(MAKEOBJ) $(B)/libheapray.a
 	@mkdir -p $(@D)
 	$(LINK)
