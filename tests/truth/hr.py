@@ -1,7 +1,7 @@
 """What the end-to-end tests share: TAP, building and dumping real programs, running heapray, reading a core independently.
 
 The numbers a test expects come from the living process or from the few lines here, never from heapray."""
-import json, os, resource, shutil, signal, struct, subprocess, sys, tempfile, time
+import array, json, os, resource, shutil, signal, struct, subprocess, sys, tempfile, time
 import xml.etree.ElementTree as xml
 
 TOP = os.environ.get("HR_TOP", os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
@@ -138,21 +138,45 @@ def kernel_core(argv, name, env=None, seconds=120):
     return path(name)
 
 
+def word_size(core):
+    with open(core, "rb") as f:
+        return 4 * f.read(5)[4]
+
+
 def segments(core):
-    """(address, offset, size in file) of the PT_LOADs of a little-endian ELF64 core: an independent reader for the tests."""
+    """(address, offset, size in file) of the PT_LOADs of a little-endian ELF core: an independent reader for the tests."""
+    wide = word_size(core) == 8
     with open(core, "rb") as f:
         head = f.read(64)
-        phoff, shoff = struct.unpack_from("<QQ", head, 32)
-        phentsize, phnum = struct.unpack_from("<HH", head, 54)
+        phoff, shoff = struct.unpack_from("<QQ", head, 32) if wide else struct.unpack_from("<II", head, 28)
+        phentsize, phnum = struct.unpack_from("<HH", head, 54 if wide else 42)
         if phnum == 0xffff:
             f.seek(shoff)
-            phnum = struct.unpack_from("<I", f.read(64), 44)[0]
+            phnum = struct.unpack_from("<I", f.read(64), 44 if wide else 28)[0]
         f.seek(phoff)
         table = f.read(phentsize * phnum)
     for i in range(phnum):
-        kind, _, offset, vaddr, _, filesz = struct.unpack_from("<IIQQQQ", table, i * phentsize)
+        if wide:
+            kind, _, offset, vaddr, _, filesz = struct.unpack_from("<IIQQQQ", table, i * phentsize)
+        else:
+            kind, offset, vaddr, _, filesz = struct.unpack_from("<IIIII", table, i * phentsize)
         if kind == 1:
             yield vaddr, offset, filesz
+
+
+def words_that_are(core, wanted):
+    """[(where, word)] of the aligned words of the core that are one of the wanted numbers."""
+    size_of = word_size(core)
+    found, words = [], array.array("Q" if size_of == 8 else "I")
+    with open(core, "rb") as f:
+        for vaddr, offset, size in segments(core):
+            f.seek(offset)
+            del words[:]
+            data = f.read(size)
+            words.frombytes(data[:len(data) - len(data) % size_of])
+            if not wanted.isdisjoint(words):
+                found += [(vaddr + size_of * i, w) for i, w in enumerate(words) if w in wanted]
+    return found
 
 
 # ---- what a process says of its own heap ----

@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """Planted leaks: each block that prog/planted.c says something about, compared with what heapray says, block for block.
 LONG=1 takes two million live blocks and 10,000 leaks."""
-import array, bisect, collections, os, subprocess, sys
+import bisect, collections, os, subprocess, sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import hr
 from planted import CACHED, FREED, is_leak, read_truth
 
 LIVE, LEAKS, ARENAS = (2000000, 10000, 6) if hr.LONG else (50000, 1000, 6)
+
+# gcc-multilib would bring /usr/include/asm, but cannot be installed beside cross compilers.
+M32 = ["-m32", "-isystem", "/usr/include/x86_64-linux-gnu"]
 
 # kind: name, the answers that are right (a `reach` of json.md). enum kind of planted.c.
 KINDS = {
@@ -35,19 +38,11 @@ def stale_words(core, truth):
     """Independent check of the truth itself: words of the core, outside leaked blocks, that equal a leaked address."""
     leaked = {r.addr: r for r in truth if is_leak(r)}
     spans = sorted((r.addr, r.addr + r.usable) for r in leaked.values())
-    words = array.array("Q")
-    found = []
-    with open(core, "rb") as f:
-        for vaddr, offset, size in hr.segments(core):
-            f.seek(offset)
-            del words[:]
-            words.frombytes(f.read(size & ~7))
-            if not leaked.keys().isdisjoint(words):
-                found += [(vaddr + i * 8, w) for i, w in enumerate(words) if w in leaked]
     def inside(at):
         i = bisect.bisect_right(spans, (at, 1 << 64)) - 1
         return i >= 0 and spans[i][0] <= at < spans[i][1]
-    return [(hex(at), hex(w), KINDS[leaked[w].kind][0]) for at, w in found if not inside(at)]
+    return [(hex(at), hex(w), KINDS[leaked[w].kind][0]) for at, w in hr.words_that_are(core, leaked.keys())
+            if not inside(at)]
 
 
 def compare(core, truth, extra, label):
@@ -130,10 +125,9 @@ def arenas(core, info, extra, label):
         hr.eq(a["used_bytes"] + a["cached_bytes"] + a["free_bytes"] + a["overhead_bytes"], a["mapped"], f"{name}: sums to the region", a)
 
 
-def run(mode, extra_name=""):
-    prog, lib = hr.path("planted"), hr.path("tlslib.so")
-    truth, info = hr.path(f"truth.{mode}{extra_name}"), hr.path(f"info.{mode}{extra_name}")
-    return [prog, "20261120", str(LIVE), str(LEAKS), str(ARENAS), truth, info, lib, mode], truth, info
+def run(mode, prog="planted", lib="tlslib.so", size=(LIVE, LEAKS, ARENAS)):
+    truth, info = hr.path(f"{prog}.truth.{mode}"), hr.path(f"{prog}.info.{mode}")
+    return [hr.path(prog), "20261120", *map(str, size), truth, info, hr.path(lib) if lib else "-", mode], truth, info
 
 
 def everything(core, truth_file, info_file, label, extra=()):
@@ -166,16 +160,29 @@ def with_kernel_core():
     everything(core, truth, info, "kernel core")
 
 
-def stripped():
-    subprocess.run(["strip", hr.path("planted")], check=True)
-    argv, truth, info = run("stop", ".stripped")
+def another_build(label, flags, dynamic=True, extra=()):
+    """The same program built otherwise, smaller."""
+    prog, lib = f"planted.{label}", f"tlslib.{label}.so" if dynamic else None
+    try:
+        hr.build("planted.c", prog, *flags)
+        if lib:
+            hr.build("tlslib.c", lib, "-shared", "-fPIC", *[f for f in flags if f != "-static"])
+    except subprocess.CalledProcessError:
+        return hr.skip(label, "cannot be built here")
+    argv, truth, info = run("stop", prog, lib, (6000, 300, 3))
     p, _ = hr.start(argv)
-    core = hr.gcore(p.pid, "stripped.core")
+    core = hr.gcore(p.pid, f"{label}.core")
     if not core:
-        return hr.skip("stripped", "tracing is not allowed here")
-    everything(core, truth, info, "stripped", ("--no-debug-files",))
+        return hr.skip(label, "tracing is not allowed here")
+    everything(core, truth, info, label, extra)
 
 
 hr.build("planted.c", "planted", "-rdynamic")
 hr.build("tlslib.c", "tlslib.so", "-shared", "-fPIC")
-hr.main([with_gcore, with_kernel_core, stripped])
+hr.main([with_gcore, with_kernel_core,
+         lambda: another_build("stripped", ["-s"], extra=("--no-debug-files",)),
+         lambda: another_build("O0-nopie", ["-O0", "-no-pie"]),
+         lambda: another_build("i386", M32),
+         lambda: another_build("i386-stripped", M32 + ["-s"], extra=("--no-debug-files",)),
+         lambda: another_build("static", ["-static"], dynamic=False),
+         lambda: another_build("static-stripped", ["-static", "-s"], dynamic=False, extra=("--no-debug-files",))])

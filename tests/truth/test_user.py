@@ -2,7 +2,7 @@
 """Ordinary programs of the distribution, without debug information: what heapray says of them is what they say of themselves.
 
 The truth is prog/census.c, loaded into the living program: blocks and bytes handed out per arena, and malloc_info."""
-import array, os, re, shutil, sys
+import bisect, os, re, shutil, sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import hr
 
@@ -40,19 +40,6 @@ $| = 1; my %h; $h{"key $_"} = [$_, "value $_" x 3] for 1 .. 20000; delete $h{"ke
 }
 
 
-def words_that_are(core, wanted):
-    """[(where, word)] of the aligned words of the core that are one of the wanted addresses."""
-    found, words = [], array.array("Q")
-    with open(core, "rb") as f:
-        for vaddr, offset, size in hr.segments(core):
-            f.seek(offset)
-            del words[:]
-            words.frombytes(f.read(size & ~7))
-            if not wanted.isdisjoint(words):
-                found += [(vaddr + 8 * i, w) for i, w in enumerate(words) if w in wanted]
-    return found
-
-
 def contradicted(core, blocks, threads):
     """Words that hold the start of a block said to be leaked directly, where they should keep it alive: neither in memory given
     back, nor in leaked blocks, nor below a thread's stack pointer."""
@@ -61,9 +48,8 @@ def contradicted(core, blocks, threads):
                   if b["state"] != "used" or (b["reach"] or "").startswith("leaked"))
     starts = [d[0] for d in dead]
     sps = [int(t["sp"], 16) for t in threads if t.get("sp")]
-    import bisect
     bad = []
-    for at, word in words_that_are(core, claimed):
+    for at, word in hr.words_that_are(core, claimed):
         i = bisect.bisect_right(starts, at) - 1
         if i >= 0 and at < dead[i][1]:
             continue

@@ -1,6 +1,6 @@
 /* A program that knows its own leaks: the truth the end-to-end tests compare with.
  *
- *     planted SEED LIVE LEAKS ARENAS TRUTH MALLOCINFO tlslib.so stop|abort
+ *     planted SEED LIVE LEAKS ARENAS TRUTH MALLOCINFO tlslib.so|- stop|abort
  *
  * It fills ARENAS malloc arenas (one thread each) with about LIVE live blocks and LEAKS leaked ones of many shapes, frees
  * others, and stops. For each block it writes a struct record to TRUTH: address (masked), usable size, what is true of it.
@@ -27,7 +27,12 @@
 #define NOINLINE __attribute__((noinline, noclone))
 #define MASK 0x9e3779b97f4a7c15ull
 
-enum { MAX_ARENAS = 16, SLOTS = 62, FEW = 24, KEYS = 40, REGS = 5, NODES = 64, FILL = 0xc3, FILL_MAX = 1 << 14 };
+enum { MAX_ARENAS = 16, SLOTS = 62, FEW = 24, KEYS = 40, NODES = 64, FILL = 0xc3, FILL_MAX = 1 << 14 };
+#ifdef __x86_64__
+enum { REGS = 5 };
+#else
+enum { REGS = 0 }; /* wait_with_registers() has code for one machine */
+#endif
 
 /* What is true of a block; test_leaks.py has the same list. */
 enum kind {
@@ -203,11 +208,13 @@ static NOINLINE void plant_specific(struct worker *w)
 
 static NOINLINE void plant_special(struct worker *w)
 {
-    void *volatile *dynamic = tls_dynamic();
     for (unsigned i = 0; i < FEW; i++) {
         plant_at(w, &tls_slot[i], TLS_STATIC);
-        plant_at(w, &dynamic[i * 20], TLS_DYNAMIC);
         plant_at(w, &raw[w->arena * SLOTS + i], RAW_MMAP);
+    }
+    void *volatile *dynamic = tls_dynamic ? tls_dynamic() : NULL;
+    for (unsigned i = 0; i < FEW && dynamic; i++) {
+        plant_at(w, &dynamic[i * 20], TLS_DYNAMIC);
         plant_at(w, &so_data[w->arena * FEW + i], SO_DATA);
     }
     plant_specific(w);
@@ -444,7 +451,7 @@ static void *run(void *unused)
     (void)unused;
     static atomic_uint next = 1;
     struct worker *w = &worker[atomic_fetch_add(&next, 1)];
-    uint64_t on_stack[FEW], in_registers[REGS];
+    uint64_t on_stack[FEW], in_registers[REGS + 1];
     while (atomic_load(&settled) + 1 < w->arena) /* one after the other: a thread then keeps the arena it was given */
         nanosleep(&(struct timespec){0, 1000000}, NULL);
     populate(w);
@@ -481,15 +488,21 @@ static NOINLINE void tell(int fd, FILE *info)
         write_all(fd, worker[i].record, worker[i].records * sizeof(struct record));
 }
 
-static void prepare(char **argv)
+static void load(const char *library)
 {
-    void *so = dlopen(argv[7], RTLD_NOW);
+    void *so = dlopen(library, RTLD_NOW);
     if (!so) {
         fprintf(stderr, "%s\n", dlerror());
         _exit(4);
     }
     tls_dynamic = (void *volatile *(*)(void))dlsym(so, "dynamic_slots");
     so_data = dlsym(so, "data_slots");
+}
+
+static void prepare(char **argv)
+{
+    if (strcmp(argv[7], "-") != 0)
+        load(argv[7]);
     raw = raw_map(MAX_ARENAS * SLOTS * sizeof *raw);
     for (unsigned i = 0; i < KEYS; i++)
         pthread_key_create(&key[i], NULL);
