@@ -40,6 +40,7 @@ enum {
     HR_TF_UNSIZED = 4,       /* size unknown */
     HR_TF_CXX = 8,           /* from a C++ compile unit (name is fully qualified) */
     HR_TF_FLEX = 16,         /* ends in a flexible array member ([] / [0] / trailing [1]) */
+    HR_TF_TYPEDEF_NAME = 32, /* C's `typedef struct {...} name`: the name is the typedef's, print it without "struct" */
 };
 
 enum {
@@ -55,7 +56,9 @@ struct hr_field {
     hr_str name;
     hr_type type;
     uint32_t off;            /* bytes from the start of the struct; enumerators: value */
-    uint8_t bit_off, bit_size;
+    uint8_t bit_off;         /* 0..7, counted in memory order from byte `off`: from its least significant bit on little
+                              * endian, from its most significant bit on big endian */
+    uint8_t bit_size;        /* 1..64 */
     uint16_t flags;
 };
 HR_VEC(hr_fieldvec, struct hr_field)
@@ -118,7 +121,7 @@ struct hr_types {
     struct hr_varvec vars;   /* globals and statics of all modules, sorted by (kind==TLS, addr) after load */
     struct hr_symvec syms;   /* all modules' symbols sorted by address, made on first use */
     struct hr_map by_name;   /* hash of (kind class, name) -> row */
-    uint8_t *module_typed;   /* per module: 1 = DWARF was read */
+    uint8_t *module_typed;   /* per module: 0 not asked for, 1 DWARF was read, 2 it has none */
     void *priv;
 };
 
@@ -133,7 +136,7 @@ static inline const struct hr_type_row *hr_type_get(const struct hr_types *t, hr
 hr_type hr_type_strip(const struct hr_types *t, hr_type id);
 /* "struct node *", "std::map<int, Foo>", "char [16]", "int (*)()": written to buf, unescaped, returns buf. */
 char *hr_type_name(const struct hr_types *t, hr_type id, char *buf, size_t cap);
-/* Row by name among complete types: "node", "struct node", "Foo::Bar", typedef names; HR_ABSENT -> 0. */
+/* Row by name among complete types (spaces in C++ names do not matter): "node", "struct node", "Foo::Bar", typedef names; HR_ABSENT -> 0. */
 hr_type hr_type_find(const struct hr_types *t, const char *name);
 /* The field of a struct/union by name, searched through anonymous members and base classes; *off_ret from the start. */
 const struct hr_field *hr_type_field(const struct hr_types *t, hr_type id, const char *name, uint64_t *off_ret);
@@ -167,6 +170,16 @@ struct hr_dwarf_options {
  * ("no types for module X") and gives HR_ABSENT. */
 enum hr_status hr_types_load_module(struct hr_types *t, uint32_t module, const struct hr_dwarf_options *opt) HR_MUST;
 enum hr_status hr_types_load_all(struct hr_types *t, const struct hr_dwarf_options *opt) HR_MUST;
+
+/* ---- C++ virtual tables (types/vtable.c, demangle.c) ---- */
+/* The class whose virtual table (primary or secondary) the pointer `vptr` points into, 0 unknown. *top_ret (may be NULL)
+ * is offset-to-top: what to add to the address of the sub-object that holds the vptr to reach the whole object. */
+hr_type hr_type_of_vtable(struct hr_types *t, uint64_t vptr, int64_t *top_ret);
+/* The class name of a vptr without DWARF: from the _ZTV symbol, else from the type_info's name string. */
+bool hr_vtable_class_name(struct hr_types *t, uint64_t vptr, char *buf, size_t cap);
+/* Demangles a type as found after _ZTV / _ZTI / _ZTS or in type_info::name ("N3foo3BarIiEE" -> "foo::Bar<int>"); bounded,
+ * false when it is not one. */
+bool hr_demangle_type(const char *mangled, char *buf, size_t cap);
 
 /* ---- frames (types/frames.c, cfi.c): unwinding and locals ---- */
 enum hr_frame_trust { HR_FRAME_REGS, HR_FRAME_CFI, HR_FRAME_FP, HR_FRAME_SCAN };
