@@ -129,8 +129,6 @@ int main(int argc, char **argv)
         printf("}\n");
     }
     hr_types_destroy(t);
-    hr_elf_destroy(m.elf);
-    hr_elf_destroy(m.debug);
     hr_image_deinit(&img);
     hr_strs_destroy(strs);
     hr_notes_deinit(&notes);
