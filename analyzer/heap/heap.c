@@ -3,7 +3,7 @@
 #include "analyzer/heap/where.h"
 
 /* The piece of a block: the last whose first block is not after it. Every piece has blocks. */
-static uint32_t piece_of(const struct hr_heap *h, hr_id id)
+uint32_t hr_block_piece(const struct hr_heap *h, hr_id id)
 {
     size_t lo = 0, hi = h->pieces.n;
     while (hi - lo > 1) {
@@ -22,13 +22,13 @@ static uint64_t addr_in(const struct hr_heap *h, uint32_t piece, hr_id id)
     return p->addr + ((uint64_t)h->granule[id] << p->shift);
 }
 
-uint64_t hr_block_addr(const struct hr_heap *h, hr_id id) { return addr_in(h, piece_of(h, id), id); }
+uint64_t hr_block_addr(const struct hr_heap *h, hr_id id) { return addr_in(h, hr_block_piece(h, id), id); }
 
-uint32_t hr_block_region(const struct hr_heap *h, hr_id id) { return h->pieces.v[piece_of(h, id)].region; }
+uint32_t hr_block_region(const struct hr_heap *h, hr_id id) { return h->pieces.v[hr_block_piece(h, id)].region; }
 
 struct hr_block_iter hr_block_iter(const struct hr_heap *h, hr_id from)
 {
-    return (struct hr_block_iter){h, from, h->pieces.n ? piece_of(h, from) : 0, HR_NONE};
+    return (struct hr_block_iter){h, from, h->pieces.n ? hr_block_piece(h, from) : 0, HR_NONE};
 }
 
 uint64_t hr_block_next(struct hr_block_iter *it)

@@ -192,6 +192,7 @@ static inline uint64_t hr_block_size(const struct hr_heap *h, hr_id id)
     return __builtin_expect(s != UINT32_MAX, 1) ? s : h->big_size.v[hr_map_get(&h->big, id)];
 }
 uint64_t hr_block_addr(const struct hr_heap *h, hr_id id);       /* O(log pieces) */
+uint32_t hr_block_piece(const struct hr_heap *h, hr_id id);      /* O(log pieces) */
 uint32_t hr_block_region(const struct hr_heap *h, hr_id id);
 static inline uint32_t hr_block_arena(const struct hr_heap *h, hr_id id)
 {

@@ -15,10 +15,15 @@ struct hr_mark_options {
     bool (*claims)(void *ctx, hr_id node);
     void (*edges)(void *ctx, hr_id node, void (*emit)(void *emit_ctx, hr_id to, uint8_t surety), void *emit_ctx);
     void *ctx;
-    unsigned threads;          /* 0/1: one thread */
+    /* A pointer encoding the program uses: words that are no address near the heap are tried as (word & mask) ^ key, e.g.
+     * mask 0x0000ffffffffffff for tags in the high bits. mask 0: none. Counts like an interior pointer. */
+    uint64_t mask, key;
 };
-/* Fills heap->reach for all used (and host) blocks. Deterministic. When !heap->roots_complete, blocks not reached become
- * HR_REACH_UNKNOWN instead of leaked only where the missing memory could hold the pointer: see mark.c. */
+/* Fills heap->reach for all used (and host) blocks; what is not reached is HR_LEAKED_DIRECT until hr_leaks_find() has sorted it.
+ * Deterministic. When memory that may hold pointers is missing (!heap->roots_complete, or bytes of a root or of a reached block
+ * are not in the image, which then clears it), what is not reached is HR_REACH_UNKNOWN: a word there may point anywhere.
+ * A host block is at least as reachable as any block in it: the inner allocator holds it. Its own words count only outside the
+ * regions nested in it. */
 enum hr_status hr_mark(struct hr_heap *h, const struct hr_mark_options *opt) HR_MUST;
 
 /* What one free() would give back: a leaked root or a ring, with everything only it holds. */

@@ -1,0 +1,61 @@
+/* The marker's state, between mark.c (phases) and drain.c (the hot loop). Heap room, internal. */
+#ifndef HR_HEAP_MARKER_H
+#define HR_HEAP_MARKER_H
+
+#include "analyzer/heap/refs.h"
+
+enum {
+    HR_MARK_CANDS = 8,  /* words between fetching a line of start bits and reading it; measured: see bench_mark */
+    HR_MARK_ITEMS = 16, /* blocks between fetching their bytes and scanning them */
+};
+
+/* A word that points into a piece; its line of start bits is on the way to the cache. */
+struct hr_mark_cand {
+    const struct hr_where_line *line;
+    uint64_t addr;
+    uint32_t piece;
+    uint16_t bit;
+    bool may_start;        /* plain, on a granule, not behind the last start */
+};
+/* A block to scan. p NULL: its bytes do not lie together, or it needs another look. */
+struct hr_mark_item {
+    const uint8_t *p;
+    hr_id id;
+    uint32_t piece;
+};
+
+struct hr_marker {
+    struct hr_refs refs;
+    const struct hr_heap *h;
+    const struct hr_mark_options *opt;
+    struct hr_bits seen;    /* reached, or not a block that can be */
+    struct hr_bits before;  /* `seen` as it was before this phase */
+    struct hr_bits weak;    /* phase 1: something other than a start reference points here */
+    struct hr_bits pending; /* reached, to be scanned, no room on the stack */
+    bool starts_only;       /* phase 1 */
+    bool special;           /* there are hosts, claimed blocks, or: */
+    bool unaligned;         /* granules smaller than a word */
+    bool overflow;          /* pending has bits */
+    hr_refs_fn *word;       /* hr_mark_word_fn() */
+    struct hr_mark_item *stack;
+    size_t nstack, cap;
+    struct hr_mark_cand cand[HR_MARK_CANDS];
+    unsigned ncand;         /* written so far; the ring holds the last HR_MARK_CANDS */
+    struct hr_mark_item item[HR_MARK_ITEMS];
+    /* The piece of the last word: most words point where the one before did. */
+    uint64_t piece_addr, piece_len;
+    const struct hr_where_line *piece_line;
+    uint32_t piece, piece_last;
+    unsigned piece_shift;
+};
+
+/* A reference to block id, found by other means than a candidate. */
+void hr_mark_reach(struct hr_marker *m, hr_id id, bool start);
+/* What to call for a word that may refer to a block, with the marker as ctx. */
+hr_refs_fn *hr_mark_word_fn(void);
+/* A managed runtime's edge, with the marker as ctx. */
+void hr_mark_edge(void *marker, hr_id to, uint8_t surety);
+/* Scans until nothing reached is left to scan. */
+void hr_mark_drain(struct hr_marker *m);
+
+#endif
