@@ -26,6 +26,11 @@ enum {
     HR_MAX_HOPS = 4096,           /* of one trace: a longer path is a linked list walked from its head */
     HR_MAX_MEMBERS = 20,          /* examples per finding: enough to recognise a pattern */
     HR_MAX_TABLE_BYTES = 64 << 20, /* text of one printed table: far beyond what anybody scrolls through */
+    HR_MAX_ALL_FRAMES = 1 << 20,  /* of all threads together (about 400 bytes each) */
+    HR_MAX_LOCALS = 16 << 20,     /* of all frames together */
+    HR_MAX_FDES = 8 << 20,        /* functions in one .eh_frame or .debug_frame; Chromium has about a million */
+    HR_LOC_SLOTS = 64,            /* stack of a location expression; compilers use fewer than 10 */
+    HR_LOC_STEPS = 1000,          /* operations of one expression: branches can loop */
 };
 /* Blocks of one image. Ids are 32 bits and HR_NONE is taken; 4 G blocks are 64 GiB of smallest chunks at least. */
 #define HR_MAX_BLOCKS 0xf0000000u

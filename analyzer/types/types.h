@@ -225,5 +225,8 @@ void hr_stacks_destroy(struct hr_stacks *s);
 /* Data addresses that the function at `entry` refers to by pc-relative or absolute operands within its first `max_bytes`,
  * in order, without duplicates; at most cap. Returns how many. */
 size_t hr_code_data_refs(const struct hr_image *img, uint64_t entry, size_t max_bytes, uint64_t *refs, size_t cap);
+/* Targets of its direct calls and of jumps out of it, likewise. Both stop where the function's code ends (the last return
+ * that no branch goes past); pass the symbol's size as max_bytes when it is known. */
+size_t hr_code_calls(const struct hr_image *img, uint64_t entry, size_t max_bytes, uint64_t *targets, size_t cap);
 
 #endif
