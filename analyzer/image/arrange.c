@@ -232,4 +232,19 @@ void hr_image_deinit(struct hr_image *img)
     hr_segvec_deinit(&img->segs);
     hr_modvec_deinit(&img->modules);
     hr_threadvec_deinit(&img->threads);
+    for (size_t i = 0; i < img->nowned; i++)
+        hr_free(img->owned[i]);
+    hr_free(img->owned);
+}
+
+enum hr_status hr_image_keep(struct hr_image *img, void *mem)
+{
+    void **more = hr_realloc(img->owned, (img->nowned + 1) * sizeof *more);
+    if (!more) {
+        hr_free(mem);
+        return HR_NOMEM;
+    }
+    img->owned = more;
+    img->owned[img->nowned++] = mem;
+    return HR_OK;
 }

@@ -106,11 +106,15 @@ struct hr_image {
     uint64_t auxv_entry, auxv_phdr, auxv_base, auxv_sysinfo_ehdr, auxv_random; /* 0 unknown */
     uint32_t auxv_phnum;
     bool by_gcore;          /* written by a debugger, not the kernel */
+    void **owned;           /* memory behind segments that came from no mapped file; freed with the image */
+    size_t nowned;
     bool sealed;
 };
 
 void hr_image_init(struct hr_image *img, struct hr_strs *strs, struct hr_notes *notes);
 void hr_image_deinit(struct hr_image *img);
+/* The image takes `mem` (of hr_alloc) over and frees it at the end; on failure it is freed at once. */
+enum hr_status hr_image_keep(struct hr_image *img, void *mem) HR_MUST;
 /* Adds one segment; overlaps are settled at seal (first added wins, later is trimmed, noted). */
 enum hr_status hr_image_add(struct hr_image *img, struct hr_segment seg) HR_MUST;
 /* The piece [lo, hi) of a segment, which must lie inside it. */
