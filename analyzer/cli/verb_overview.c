@@ -135,14 +135,11 @@ static void print_suspects(struct hr_cli *c, const struct view *v)
     }
     for (size_t i = 0; i < n && i < TOP_SUSPECTS; i++) {
         const struct hr_finding *f = &v->findings.list.v[i];
-        hr_out_style(o, f->severity == HR_SEV_ERROR ? HR_RED : f->severity == HR_SEV_WARNING ? HR_YELLOW : HR_CYAN);
-        hr_outf(o, "%s ", hr_severity_name(f->severity));
-        hr_out_style(o, HR_PLAIN);
-        hr_out_wrap(o, 2, f->title);
-        if (f->remedy) {
-            hr_outf(o, "  ");
-            hr_out_wrap(o, 2, f->remedy);
-        }
+        char head[32];
+        snprintf(head, sizeof head, "%s: ", hr_severity_name(f->severity));
+        hr_out_hang(o, f->severity == HR_SEV_ERROR ? HR_RED : f->severity == HR_SEV_WARNING ? HR_YELLOW : HR_CYAN, head, f->title);
+        if (f->remedy)
+            hr_out_hang(o, HR_PLAIN, "  fix: ", f->remedy);
         if (f->has_subject)
             hr_outf(o, "  look: heapray show %s 0x%llx\n", hr_base_name(c->opt.image), (unsigned long long)f->subject_addr);
     }
