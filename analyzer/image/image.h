@@ -46,7 +46,7 @@ struct hr_elf;              /* analyzer/image/elf.h */
 enum hr_module_state {
     HR_MOD_UNSEEN,          /* no file looked for */
     HR_MOD_OK,              /* file opened and build-id equal to the core's (or given by the user and matching) */
-    HR_MOD_UNPROVEN,        /* file opened, no build-id in the core to compare with */
+    HR_MOD_UNPROVEN,        /* file opened and it fits, but there is no build-id in the core to compare with */
     HR_MOD_MISMATCH,        /* a file is there but of another build: not used */
     HR_MOD_MISSING,
 };
@@ -59,11 +59,14 @@ struct hr_module {
     uint8_t build_id_len;
     enum hr_module_state state;
     bool main_exe;
+    bool header_seen;       /* the dump holds this module's ELF header, and the file opened agrees with it */
     struct hr_elf *elf;     /* the mapped file (or the image's own copy of its headers), NULL if none */
     struct hr_elf *debug;   /* separate debug file, NULL if none */
     hr_str file, debug_file; /* host paths actually opened; 0 none */
     uint64_t tls_size, tls_align, tls_file_addr; /* PT_TLS */
     uint32_t tls_modid;     /* dynamic TLS module number (1 = executable), 0 unknown */
+    int64_t tls_offset;     /* static TLS: a thread's block lies at tp - tls_offset (variant 2) or tp + tls_offset (1) */
+    bool tls_offset_known;  /* read from the dynamic loader's own record; never set for dynamically allocated blocks */
     uint64_t dynamic;       /* run-time address of PT_DYNAMIC, 0 none */
     uint64_t eh_frame_hdr, eh_frame_hdr_size; /* run-time */
 };

@@ -28,6 +28,19 @@ enum hr_status hr_core_label(struct hr_core *c) HR_MUST;
 
 /* Groups labelled segments to modules and reads their headers from the image. The image must be arranged. */
 enum hr_status hr_modules_find(struct hr_image *img) HR_MUST;
+/* Adds a module whose ELF header may lie at addr (file offset file_off there), and names its segments' module. *nr_ret:
+ * its index until the next hr_image_arrange, HR_NONE when there are no headers and `insist` is false. */
+enum hr_status hr_module_add(struct hr_image *img, struct hr_module m, uint64_t file_off, bool insist, uint32_t *nr_ret) HR_MUST;
+/* The dynamic loader's list (r_debug): modules that NT_FILE does not tell, the main program. */
+enum hr_status hr_modules_linked(struct hr_image *img) HR_MUST;
+/* Its TLS numbers and offsets; after the files are open, because PT_TLS may be known from there only. */
+enum hr_status hr_modules_tls(struct hr_image *img) HR_MUST;
+/* Separate debug files, for modules without debug information of their own. */
+enum hr_status hr_modules_debug(struct hr_image *img, const struct hr_open_options *opt) HR_MUST;
+/* Maps the file behind fd (may be -1: HR_ABSENT) and reads its headers. */
+enum hr_status hr_elf_map(int fd, struct hr_elf **ret) HR_MUST;
+/* The module's path without " (deleted)", which the kernel appends when the file was replaced since. */
+void hr_module_path(const struct hr_image *img, const struct hr_module *m, char *buf, size_t cap);
 /* Extent, TLS, dynamic section and unwind table out of m->elf's program headers. */
 void hr_module_set_layout(struct hr_module *m);
 /* Opens the modules' files and debug files, compares build-ids, notes what is missing. */

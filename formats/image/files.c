@@ -1,4 +1,4 @@
-/* The files behind modules: which may be opened, are they the right ones, and what they tell that the dump left out. */
+/* The files behind modules: which may be opened, and are they the right ones. */
 #include <stdio.h>
 #include <string.h>
 
@@ -7,17 +7,13 @@
 #include "formats/image/core.h"
 #include "formats/image/file.h"
 
-static char *hex(char *buf, const uint8_t *id, unsigned n)
-{
-    for (unsigned i = 0; i < n && i < 32; i++)
-        sprintf(buf + 2 * i, "%02x", id[i]);
-    buf[2 * n] = 0;
-    return buf;
-}
+enum { PATH_CAP = 4096 };
 
-static enum hr_status map_elf(int fd, struct hr_elf **ret)
+enum hr_status hr_elf_map(int fd, struct hr_elf **ret)
 {
     struct hr_span s;
+    if (fd < 0)
+        return HR_ABSENT;
     HR_TRY(hr_fd_map(fd, &s));
     enum hr_status st = hr_elf_create(s, ret, NULL);
     if (st != HR_OK) {
@@ -29,22 +25,7 @@ static enum hr_status map_elf(int fd, struct hr_elf **ret)
     return HR_OK;
 }
 
-/* Is this the file the process had mapped? By build-id; where the core knows none, by the header page. */
-static enum hr_module_state judge(const struct hr_image *img, const struct hr_module *m, const struct hr_elf *f)
-{
-    if (f->word != img->word || f->big != img->big)
-        return HR_MOD_MISMATCH;
-    if (m->build_id_len || (m->elf && f->build_id_len))
-        return m->build_id_len == f->build_id_len && !memcmp(m->build_id, f->build_id, m->build_id_len) ? HR_MOD_OK
-                                                                                                        : HR_MOD_MISMATCH;
-    if (!m->elf)
-        return HR_MOD_UNPROVEN;
-    size_t n = (size_t)hr_min(hr_min(m->elf->file.n, f->file.n), 4096);
-    return memcmp(m->elf->file.p, f->file.p, n) ? HR_MOD_MISMATCH : HR_MOD_UNPROVEN;
-}
-
-/* The path without what the kernel appends when the file was replaced since. */
-static void plain_path(const struct hr_image *img, const struct hr_module *m, char *buf, size_t cap)
+void hr_module_path(const struct hr_image *img, const struct hr_module *m, char *buf, size_t cap)
 {
     static const char deleted[] = " (deleted)";
     snprintf(buf, cap, "%s", hr_strs_get(img->strs, m->path));
@@ -53,26 +34,81 @@ static void plain_path(const struct hr_image *img, const struct hr_module *m, ch
         buf[n - d] = 0;
 }
 
-static enum hr_status try_file(struct hr_image *img, struct hr_module *m, int fd, const char *shown, struct hr_elf **ret,
-                               enum hr_module_state *state)
+/* Without its first page a file can still be told by the cut of its mappings: every one has to begin at a program header's
+ * page, be as long, and lie at the same bias. */
+static bool same_layout(const struct hr_image *img, const struct hr_module *m, const struct hr_elf *f)
+{
+    uint64_t mask = (img->page ? img->page : 4096) - 1, bias = 0;
+    bool any = false;
+    for (uint32_t i = hr_image_seg_above(img, m->lo); i < img->segs.n && img->segs.v[i].addr < m->hi; i++) {
+        const struct hr_segment *s = &img->segs.v[i];
+        if (!s->name || s->name != m->path)
+            continue;
+        uint32_t k = 0;
+        for (; k < f->nph; k++) {
+            const struct hr_phdr *p = &f->ph[k];
+            uint64_t lo = p->off & ~mask, hi = (hr_sat_add(p->off, p->filesz) + mask) & ~mask;
+            if (p->type != HR_PT_LOAD || s->file_off < lo || s->file_off - lo + s->msize > hi - lo)
+                continue;
+            uint64_t b = s->addr - (p->vaddr - (p->off - lo) + (s->file_off - lo));
+            if (any && b != bias)
+                continue;
+            bias = b;
+            break;
+        }
+        if (k == f->nph)
+            return false;
+        any = true;
+    }
+    return any;
+}
+
+/* Is this the file the process had mapped? By build-id; where the core knows none, by the header page. */
+static enum hr_module_state judge(const struct hr_image *img, const struct hr_module *m, const struct hr_elf *f, bool named)
+{
+    if (f->word != img->word || f->big != img->big)
+        return HR_MOD_MISMATCH;
+    if (m->build_id_len || (m->elf && f->build_id_len))
+        return m->build_id_len == f->build_id_len && !memcmp(m->build_id, f->build_id, m->build_id_len) ? HR_MOD_OK
+                                                                                                        : HR_MOD_MISMATCH;
+    if (!m->elf)
+        return same_layout(img, m, f) || (named && !m->path) ? HR_MOD_UNPROVEN : HR_MOD_MISMATCH;
+    size_t n = (size_t)hr_min(hr_min(m->elf->file.n, f->file.n), 4096);
+    return memcmp(m->elf->file.p, f->file.p, n) ? HR_MOD_MISMATCH : HR_MOD_UNPROVEN;
+}
+
+static const char *hex(char *buf, const uint8_t *id, unsigned n)
+{
+    for (unsigned i = 0; i < n && i < 32; i++)
+        sprintf(buf + 2 * i, "%02x", id[i]);
+    buf[2 * n] = 0;
+    return n ? buf : "none";
+}
+
+static void say_mismatch(struct hr_image *img, const struct hr_module *m, const struct hr_elf *f, const char *shown)
+{
+    char core[65], file[65], name[300];
+    hr_escz(name, sizeof name, shown);
+    if (f->word != img->word || f->big != img->big)
+        hr_note(img->notes, HR_NOTE_DEGRADED, "core.module_mismatch",
+                "%s is for another kind of processor than the dump and is not used", name);
+    else
+        hr_note(img->notes, HR_NOTE_DEGRADED, "core.module_mismatch",
+                "%s is of another build (core %.12s, file %.12s) and is not used: give the right one with %s", name,
+                m->build_id_len ? hex(core, m->build_id, m->build_id_len) : "without build-id",
+                hex(file, f->build_id, f->build_id_len), m->main_exe ? "--exe or --sysroot" : "--sysroot");
+}
+
+static enum hr_status try_file(struct hr_image *img, struct hr_module *m, int fd, const char *shown, bool named, struct hr_elf **ret)
 {
     struct hr_elf *f = NULL;
-    if (fd < 0)
-        return HR_ABSENT;
-    enum hr_status st = map_elf(fd, &f);
+    enum hr_status st = hr_elf_map(fd, &f);
     if (st != HR_OK)
         return st == HR_NOMEM ? st : HR_ABSENT;
-    *state = judge(img, m, f);
-    if (*state == HR_MOD_MISMATCH) {
-        char core[65], file[65], name[300];
-        hr_note(img->notes, HR_NOTE_DEGRADED, "core.module_mismatch",
-                "%s is of another build (core %.12s, file %.12s) and is not used: give the right one with --exe or --sysroot",
-                hr_escz(name, sizeof name, shown), m->build_id_len ? hex(core, m->build_id, m->build_id_len) : "unknown",
-                f->build_id_len ? hex(file, f->build_id, f->build_id_len) : "unknown");
-        hr_elf_destroy(f);
-        return HR_ABSENT;
-    }
-    st = hr_strs_addz(img->strs, shown, &m->file);
+    m->state = judge(img, m, f, named);
+    if (m->state == HR_MOD_MISMATCH)
+        say_mismatch(img, m, f, shown);
+    st = m->state == HR_MOD_MISMATCH ? HR_ABSENT : hr_strs_addz(img->strs, shown, &m->file);
     if (st != HR_OK)
         hr_elf_destroy(f);
     else
@@ -80,25 +116,27 @@ static enum hr_status try_file(struct hr_image *img, struct hr_module *m, int fd
     return st;
 }
 
-/* --exe, then --sysroot, then the running system. */
-static enum hr_status find_file(struct hr_image *img, struct hr_module *m, const struct hr_open_options *opt,
-                                struct hr_elf **ret, enum hr_module_state *state)
+/* --exe, then --sysroot, then the running system. A name that the dump tells is opened if it is a regular file, and used
+ * only if it proves to be the one that was mapped. */
+static enum hr_status find_file(struct hr_image *img, struct hr_module *m, const struct hr_open_options *opt, struct hr_elf **ret)
 {
-    char path[4096], shown[4200];
-    const char *why;
-    plain_path(img, m, path, sizeof path);
-    if (m->main_exe && opt->exe)
-        return try_file(img, m, hr_fd_regular(opt->exe, &why), opt->exe, ret, state);
+    char path[PATH_CAP], shown[2 * PATH_CAP];
+    const char *why = "";
+    hr_module_path(img, m, path, sizeof path);
+    m->state = HR_MOD_MISSING;
+    if (m->main_exe && opt->exe) {
+        int fd = hr_fd_regular(opt->exe, &why);
+        if (fd < 0)
+            hr_note(img->notes, HR_NOTE_DEGRADED, "core.exe_unreadable", "the program given with --exe %s", why);
+        return try_file(img, m, fd, opt->exe, true, ret);
+    }
     if (path[0] != '/')
         return HR_ABSENT;
     if (opt->sysroot) {
         snprintf(shown, sizeof shown, "%s%s", opt->sysroot, path);
-        return try_file(img, m, hr_fd_beneath(opt->sysroot, path, &why), shown, ret, state);
+        return try_file(img, m, hr_fd_beneath(opt->sysroot, path, &why), shown, false, ret);
     }
-    /* A name out of the dump is opened on this system only when there is something to compare the file with. */
-    if (opt->no_host_files || (!m->build_id_len && !m->elf))
-        return HR_ABSENT;
-    return try_file(img, m, hr_fd_regular(path, &why), path, ret, state);
+    return opt->no_host_files ? HR_ABSENT : try_file(img, m, hr_fd_regular(path, &why), path, false, ret);
 }
 
 static enum hr_status open_module(struct hr_image *img, struct hr_module *m, const struct hr_open_options *opt)
@@ -106,11 +144,10 @@ static enum hr_status open_module(struct hr_image *img, struct hr_module *m, con
     struct hr_elf *f = NULL;
     if (m->state == HR_MOD_OK)
         return HR_OK;
-    enum hr_module_state state = HR_MOD_MISSING;
-    enum hr_status st = find_file(img, m, opt, &f, &state);
-    m->state = state;
+    enum hr_status st = find_file(img, m, opt, &f);
     if (st != HR_OK)
         return st == HR_ABSENT ? HR_OK : st;
+    m->header_seen = m->elf != NULL;
     hr_elf_destroy(m->elf);
     m->elf = f;
     if (!m->build_id_len) {
@@ -121,39 +158,43 @@ static enum hr_status open_module(struct hr_image *img, struct hr_module *m, con
     return HR_OK;
 }
 
+static void say_missing(struct hr_image *img, const struct hr_open_options *opt)
+{
+    size_t missing = 0, unproven = 0, total = 0;
+    char first[300] = "", doubtful[300] = "", id[65], path[PATH_CAP];
+    for (size_t i = 0; i < img->modules.n; i++) {
+        const struct hr_module *m = &img->modules.v[i];
+        hr_module_path(img, m, path, sizeof path);
+        total++;
+        if (m->state == HR_MOD_UNPROVEN && !unproven++)
+            hr_escz(doubtful, sizeof doubtful, path);
+        if (m->state != HR_MOD_MISSING)
+            continue;
+        if (m->main_exe)
+            hr_note(img->notes, HR_NOTE_DEGRADED, "core.exe_missing",
+                    "the program %s (build-id %.16s) is not here: give it with --exe, or the root of its system with --sysroot",
+                    hr_escz(first, sizeof first, path), hex(id, m->build_id, m->build_id_len));
+    }
+    for (size_t i = 0; i < img->modules.n; i++)
+        if (img->modules.v[i].state == HR_MOD_MISSING && !img->modules.v[i].main_exe && !missing++) {
+            hr_module_path(img, &img->modules.v[i], path, sizeof path);
+            hr_escz(first, sizeof first, path);
+        }
+    if (missing)
+        hr_note(img->notes, HR_NOTE_DEGRADED, "core.modules_missing",
+                "%zu of %zu mapped files are not here, the first %s: %s", missing, total, first,
+                opt->sysroot ? "they are not below the root given with --sysroot"
+                             : "give the root of the system that made the dump with --sysroot");
+    if (unproven)
+        hr_note(img->notes, HR_NOTE_INFO, "core.module_unproven",
+                "%zu mapped files have no build-id to compare (the first %s): they are used because what can be compared fits",
+                unproven, doubtful);
+}
+
 enum hr_status hr_modules_open(struct hr_image *img, const struct hr_open_options *opt)
 {
     for (size_t i = 0; i < img->modules.n; i++)
         HR_TRY(open_module(img, &img->modules.v[i], opt));
-    return hr_image_arrange(img);
-}
-
-/* The segment's absent tail from the file. */
-static enum hr_status fill(struct hr_image *img, struct hr_segment *s, const struct hr_module *m)
-{
-    uint64_t have = s->bytes.n, off = s->file_off + have;
-    if (have == s->msize || off >= m->elf->file.n || s->flags & HR_SEG_CUT)
-        return HR_OK;
-    struct hr_segment tail = hr_segment_part(s, s->addr + have, s->addr + s->msize);
-    tail.bytes = (struct hr_span){m->elf->file.p + off, (size_t)hr_min(tail.msize, m->elf->file.n - off)};
-    tail.flags |= HR_SEG_FROM_FILE;
-    if (!have) {
-        *s = tail;
-        return HR_OK;
-    }
-    s->msize = have;
-    return hr_image_add(img, tail); /* moves the segments: s is stale from here */
-}
-
-enum hr_status hr_modules_fill(struct hr_image *img)
-{
-    for (size_t i = 0, n = img->segs.n; i < n; i++) {
-        struct hr_segment *s = &img->segs.v[i];
-        if (s->module == HR_NONE)
-            continue;
-        const struct hr_module *m = &img->modules.v[s->module];
-        if (m->file && m->elf && (m->state == HR_MOD_OK || m->state == HR_MOD_UNPROVEN))
-            HR_TRY(fill(img, s, m));
-    }
+    say_missing(img, opt);
     return hr_image_arrange(img);
 }

@@ -42,6 +42,8 @@ enum hr_status hr_image_load(struct hr_file *const *files, size_t nfiles, const 
     }
     HR_TRY(hr_image_arrange(img));
     HR_TRY(hr_modules_open(img, opt));
+    HR_TRY(hr_modules_tls(img));
+    HR_TRY(hr_modules_debug(img, opt));
     HR_TRY(hr_modules_fill(img));
     return hr_image_seal(img);
 }

@@ -113,48 +113,67 @@ static bool looks_like_module(const struct hr_image *img, const struct hr_module
     return x || (so && (!so[3] || so[3] == '.')) || (img->auxv_entry >= m->lo && img->auxv_entry < m->hi);
 }
 
-static enum hr_status add_group(struct hr_image *img, const struct group *g)
+/* Segments of a module that were not told by NT_FILE get their file offset from the program headers; .bss has none. */
+static void claim(const struct hr_image *img, struct hr_segment *s, const struct hr_module *m)
 {
-    const struct hr_segment *a = &img->segs.v[g->first], *b = &img->segs.v[g->last];
-    struct hr_module m = {.path = a->name, .lo = a->addr, .hi = b->addr + b->msize, .bias = a->addr - a->file_off};
-    if (a->flags & HR_SEG_DEVICE)
-        return HR_OK;
-    enum hr_status st = read_headers(img, &m, a->addr, a->file_off);
-    if (st == HR_NOMEM)
-        return st;
-    if (!m.elf && (elf_at(img, a->addr) || !looks_like_module(img, &m, g->x)))
-        return HR_OK; /* a data file, or an ELF file mapped as one */
-    m.main_exe = img->auxv_phdr ? img->auxv_phdr >= m.lo && img->auxv_phdr < m.hi
-                                : img->auxv_entry >= m.lo && img->auxv_entry < m.hi;
-    for (size_t i = g->first; i <= g->last; i++)
-        if (img->segs.v[i].name == m.path)
-            img->segs.v[i].module = (uint32_t)img->modules.n;
+    if (!s->name) {
+        const struct hr_phdr *hit = NULL;
+        uint64_t page = img->page ? img->page : 4096, at = s->addr - m->bias;
+        for (uint32_t i = 0; m->elf && i < m->elf->nph && !hit; i++) {
+            const struct hr_phdr *p = &m->elf->ph[i];
+            uint64_t lo = p->vaddr & ~(page - 1);
+            if (p->type == HR_PT_LOAD && p->filesz && at >= lo && at - lo < hr_sat_add(p->vaddr - lo, p->filesz))
+                hit = p;
+        }
+        if (!hit)
+            return;
+        s->file_off = hit->off + (at - hit->vaddr);
+        s->name = m->path;
+    }
+    s->module = (uint32_t)img->modules.n;
+}
+
+enum hr_status hr_module_add(struct hr_image *img, struct hr_module m, uint64_t file_off, bool insist, uint32_t *nr_ret)
+{
+    enum hr_status st = read_headers(img, &m, m.lo, file_off);
+    *nr_ret = HR_NONE;
+    if (st != HR_OK && (st == HR_NOMEM || !insist))
+        return st == HR_NOMEM ? st : HR_OK;
+    for (size_t i = hr_image_seg_above(img, m.lo); i < img->segs.n && img->segs.v[i].addr < m.hi; i++)
+        if (!img->segs.v[i].name || img->segs.v[i].name == m.path)
+            claim(img, &img->segs.v[i], &m);
+    *nr_ret = (uint32_t)img->modules.n;
     st = hr_modvec_push(&img->modules, m);
     if (st != HR_OK)
         hr_elf_destroy(m.elf);
     return st;
 }
 
+static enum hr_status add_group(struct hr_image *img, const struct group *g)
+{
+    const struct hr_segment *a = &img->segs.v[g->first], *b = &img->segs.v[g->last];
+    struct hr_module m = {.path = a->name, .lo = a->addr, .hi = b->addr + b->msize, .bias = a->addr - a->file_off};
+    uint32_t nr;
+    if (a->flags & HR_SEG_DEVICE)
+        return HR_OK;
+    m.main_exe = img->auxv_phdr ? img->auxv_phdr >= m.lo && img->auxv_phdr < m.hi
+                                : img->auxv_entry >= m.lo && img->auxv_entry < m.hi;
+    /* what is left out here is a data file, or an ELF file mapped as one */
+    bool insist = !elf_at(img, a->addr) && looks_like_module(img, &m, g->x);
+    return hr_module_add(img, m, a->file_off, insist, &nr);
+}
+
 /* The kernel's own library: no file, but wholly in the dump. */
 static enum hr_status add_vdso(struct hr_image *img)
 {
     uint64_t at = img->auxv_sysinfo_ehdr;
-    if (!at || hr_image_module_at(img, at) != HR_NONE || !elf_at(img, at))
+    const struct hr_segment *s = at ? hr_image_find(img, at, NULL) : NULL;
+    if (!s || hr_image_module_at(img, at) != HR_NONE)
         return HR_OK;
-    const struct hr_segment *s = hr_image_find(img, at, NULL);
     struct hr_module m = {.lo = at, .hi = s->addr + s->msize, .state = HR_MOD_OK};
     HR_TRY(hr_strs_addz(img->strs, "[vdso]", &m.path));
-    enum hr_status st = read_headers(img, &m, at, 0);
-    if (st != HR_OK)
-        return st == HR_NOMEM ? st : HR_OK;
-    for (size_t i = hr_image_seg_above(img, m.lo); i < img->segs.n && img->segs.v[i].addr < m.hi; i++) {
-        img->segs.v[i].name = m.path;
-        img->segs.v[i].module = (uint32_t)img->modules.n;
-    }
-    st = hr_modvec_push(&img->modules, m);
-    if (st != HR_OK)
-        hr_elf_destroy(m.elf);
-    return st;
+    uint32_t nr;
+    return hr_module_add(img, m, 0, false, &nr);
 }
 
 enum hr_status hr_modules_find(struct hr_image *img)
@@ -180,5 +199,6 @@ enum hr_status hr_modules_find(struct hr_image *img)
         HR_TRY(add_group(img, &g));
     HR_TRY(hr_image_arrange(img));
     HR_TRY(add_vdso(img));
-    return hr_image_arrange(img);
+    HR_TRY(hr_image_arrange(img));
+    return hr_modules_linked(img);
 }
