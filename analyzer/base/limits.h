@@ -20,6 +20,7 @@ enum {
     HR_MAX_ROOTS = 64 << 20,      /* variables, stack slots, static objects */
     HR_MAX_RUNS = 1 << 16,        /* free runs kept one by one (the largest); sums cover all of them */
     HR_MAX_PIN_GROUPS = 1 << 20,  /* (arena, type or size) groups of blocks that pin free runs */
+    HR_MAX_GROUPS = 4096,         /* unnamed groups of blocks: far more than anybody reads */
     HR_MAX_FRAMES = 4096,         /* frames unwound per thread: deeper is runaway recursion, said as such */
     HR_MAX_FINDINGS = 100000,     /* SARIF viewers take 25,000; the worst are kept and the rest is counted */
     HR_MAX_SKIPPED = 10000,       /* one per rule */

@@ -11,8 +11,7 @@ struct view {
     struct hr_findings findings;
     struct hr_rules *rules;
     struct hr_session_model *model;
-    struct hr_reach_hint hint;
-    bool has_hint;
+    const struct hr_group *hint; /* unnamed group, NULL none */
 };
 
 static enum hr_status compute(struct hr_cli *c, struct view *v)
@@ -26,7 +25,8 @@ static enum hr_status compute(struct hr_cli *c, struct view *v)
     hr_model_refresh(v->model, s);
     HR_TRY(hr_rules_run(v->rules, &v->model->model, &v->findings));
     void *native = hr_runtimes_self(s->runtimes, "native");
-    v->has_hint = native && hr_native_reach_hint(native, &v->hint) == HR_OK;
+    if (!native || hr_native_reach_hint(native, &v->hint) != HR_OK)
+        v->hint = NULL;
     return HR_OK;
 }
 
@@ -135,11 +135,14 @@ static void print_suspects(struct hr_cli *c, const struct view *v)
     }
     for (size_t i = 0; i < n && i < TOP_SUSPECTS; i++) {
         const struct hr_finding *f = &v->findings.list.v[i];
-        char head[32];
-        snprintf(head, sizeof head, "%s: ", hr_severity_name(f->severity));
-        hr_out_hang(o, f->severity == HR_SEV_ERROR ? HR_RED : f->severity == HR_SEV_WARNING ? HR_YELLOW : HR_CYAN, head, f->title);
-        if (f->remedy)
-            hr_out_hang(o, HR_PLAIN, "  fix: ", f->remedy);
+        hr_out_style(o, f->severity == HR_SEV_ERROR ? HR_RED : f->severity == HR_SEV_WARNING ? HR_YELLOW : HR_CYAN);
+        hr_outf(o, "%s ", hr_severity_name(f->severity));
+        hr_out_style(o, HR_PLAIN);
+        hr_out_wrap(o, 2, f->title);
+        if (f->remedy) {
+            hr_outf(o, "  ");
+            hr_out_wrap(o, 2, f->remedy);
+        }
         if (f->has_subject)
             hr_outf(o, "  look: heapray show %s 0x%llx\n", hr_base_name(c->opt.image), (unsigned long long)f->subject_addr);
     }
@@ -149,14 +152,13 @@ static void print_suspects(struct hr_cli *c, const struct view *v)
 
 static void print_hint(struct hr_cli *c, const struct view *v)
 {
-    char name[512];
-    if (!v->has_hint || v->hint.reach_bytes < hr_session_totals(c->s).used_bytes / 50)
+    if (!v->hint || v->hint->reach_bytes < hr_session_totals(c->s).used_bytes / 50)
         return;
     hr_outf(&c->out, "\nNaming ");
-    hr_out_esc(&c->out, hr_type_name(c->s->types, v->hint.group, name, sizeof name));
+    hr_out_esc(&c->out, v->hint->name);
     hr_outf(&c->out, " (%s blocks, e.g. 0x%llx) would explain most of what is untyped, %s: --assume 0x%llx=TYPE\n",
-            hr_cli_count(c, v->hint.count), (unsigned long long)hr_block_addr(c->s->heap, v->hint.example),
-            hr_cli_bytes(c, v->hint.reach_bytes), (unsigned long long)hr_block_addr(c->s->heap, v->hint.example));
+            hr_cli_count(c, v->hint->count), (unsigned long long)hr_block_addr(c->s->heap, v->hint->example),
+            hr_cli_bytes(c, v->hint->reach_bytes), (unsigned long long)hr_block_addr(c->s->heap, v->hint->example));
 }
 
 static void overview_text(struct hr_cli *c, const struct view *v)

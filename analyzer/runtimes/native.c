@@ -3,11 +3,12 @@
 
 #include <stdio.h>
 
-#include "analyzer/runtimes/native_layout.h"
+#include "analyzer/runtimes/native_spread.h"
 
 static void native_close(void *self)
 {
     struct hr_native *n = self;
+    hr_spread_destroy(n->spread);
     hr_layouts_destroy(n->layouts);
     hr_free(n->modid_module);
     hr_free(n);

@@ -1,21 +1,401 @@
-/* (stub) */
-#include "analyzer/runtimes/native.h"
-#include "analyzer/runtimes/native_layout.h"
+/* Votes, the work list, and the rounds of classify. */
+#include "analyzer/runtimes/native_spread.h"
 
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    ROUNDS = 24,      /* decide-and-follow rounds per level; each decides at least one block or is the last */
+    LEVELS = 4,
+};
+
+/* ---- candidates ---- */
+
+static void touch(struct hr_spread *s, hr_id id)
+{
+    hr_bits_set(&s->dirty, id);
+    s->tried[id] = 0;
+}
+
+static void enqueue(struct hr_spread *s, hr_id id, unsigned slot)
+{
+    struct hr_cand *c = &s->cand[id][slot];
+    c->flags |= HR_CAND_SPREAD;
+    if (hr_u64vec_push(&s->queue, (uint64_t)id << 8 | slot) != HR_OK)
+        s->failed = true;
+}
+
+/* Does the same type at another multiple of its size make an array of it? */
+static bool same_array(const struct hr_spread *s, const struct hr_cand *c, hr_type type, uint64_t off)
+{
+    uint64_t size = hr_type_get(s->n->types, type)->size;
+    uint64_t d = off > c->off ? off - c->off : c->off - off;
+    return c->type == type && size && d % size == 0;
+}
+
+static void add_candidate(struct hr_spread *s, hr_id id, hr_type type, uint64_t off, uint8_t strength)
+{
+    struct hr_cand *v = s->cand[id];
+    int slot = -1;
+    if (s->h->evidence[id] == HR_EV_RUNTIME) /* a managed runtime knows better */
+        return;
+    for (int i = 0; i < HR_CANDS; i++) {
+        struct hr_cand *c = &v[i];
+        if (c->type && same_array(s, c, type, off)) {
+            bool again = strength > c->strength && c->off == off;
+            c->votes += c->votes < UINT16_MAX;
+            if (c->off != off) {
+                if (!(c->flags & HR_CAND_ARRAY) || off < c->off)
+                    touch(s, id);
+                c->flags |= HR_CAND_ARRAY;
+                if (strength >= HR_VOTE_LOCAL && strength < HR_VOTE_CONTAINER && off < c->off)
+                    c->off = (uint32_t)off, again = true;
+            }
+            if (strength > c->strength)
+                c->strength = strength;
+            if (again) {
+                touch(s, id);
+                if (strength >= HR_VOTE_LOCAL)
+                    enqueue(s, id, (unsigned)i);
+            }
+            return;
+        }
+        if (!c->type && slot < 0)
+            slot = i;
+    }
+    for (int i = 0; i < HR_CANDS && slot < 0; i++) /* full: the weakest makes room for a stronger one */
+        if (v[i].strength < strength || (hr_type_is_scalar(s->n, v[i].type) && !hr_type_is_scalar(s->n, type)))
+            slot = i;
+    if (slot < 0)
+        return;
+    v[slot] = (struct hr_cand){.type = type, .off = (uint32_t)off, .votes = 1, .strength = strength};
+    touch(s, id);
+    if (strength >= HR_VOTE_LOCAL)
+        enqueue(s, id, (unsigned)slot);
+}
+
+/* Could a `type` lie at `into` of the block at all? */
+static bool room(const struct hr_spread *s, hr_id id, const struct hr_type_row *r, uint64_t into)
+{
+    uint64_t usable = hr_block_size(s->h, id), size = r->size;
+    if (into >= usable || into >= UINT32_MAX)
+        return false;
+    if (r->flags & HR_TF_FLEX && r->nfields) /* may be allocated shorter than sizeof: up to its tail */
+        size = s->n->types->fields.v[r->field0 + r->nfields - 1].off;
+    return size <= usable - into;
+}
+
+void hr_vote(struct hr_spread *s, uint64_t addr, hr_type type, uint8_t strength, hr_id src)
+{
+    uint64_t into;
+    (void)src;
+    if (addr - s->h->lo > s->h->hi - s->h->lo)
+        return;
+    hr_id id = hr_heap_at(s->h, addr, &into);
+    if (id == HR_NONE || !hr_spread_live(s, id))
+        return;
+    type = hr_type_strip(s->n->types, type);
+    const struct hr_type_row *r = hr_type_get(s->n->types, type);
+    if (!type || r->kind == HR_T_VOID || r->kind == HR_T_FUNC || r->kind == HR_T_NONE)
+        return;
+    if (r->kind == HR_T_ARRAY && r->count) { /* pointer to array: to its elements */
+        type = hr_type_strip(s->n->types, r->target);
+        r = hr_type_get(s->n->types, type);
+    }
+    if (r->kind == HR_T_STRUCT && r->flags & HR_TF_POLYMORPHIC) {
+        int64_t top;
+        hr_type d = hr_cxx_dynamic(s, addr + r->vptr_off, &top);
+        uint64_t obj = addr + r->vptr_off + (uint64_t)top;
+        const struct hr_type_row *dr = hr_type_get(s->n->types, d);
+        if (d && obj >= addr - into && dr->size && room(s, id, dr, obj - (addr - into))) {
+            type = d, into = obj - (addr - into), r = dr;
+            if (strength >= HR_VOTE_LOCAL)
+                strength = HR_VOTE_VTABLE;
+        }
+    }
+    if (room(s, id, r, into))
+        add_candidate(s, id, type, into, strength);
+}
+
+bool hr_vote_whole(struct hr_spread *s, uint64_t addr, uint64_t bytes, hr_type type, hr_id src)
+{
+    uint64_t into;
+    hr_id id = hr_heap_at(s->h, addr, &into);
+    if (id == HR_NONE || into || !hr_spread_live(s, id) || !hr_fit(s, id, addr, bytes))
+        return false;
+    struct hr_cand *c = &s->cand[id][0];
+    if (c->strength >= HR_VOTE_CONTAINER)
+        return false;
+    if (c->type)
+        s->cand[id][HR_CANDS - 1] = *c;
+    *c = (struct hr_cand){.type = type, .votes = 1, .strength = HR_VOTE_CONTAINER};
+    touch(s, id);
+    if (src < s->h->n && s->cand[src][0].strength == HR_VOTE_CONTAINER && s->h->owner[src] != HR_NONE &&
+        s->cand[src][0].type == type)
+        src = s->h->owner[src]; /* a node's neighbour belongs to the container, not to the node */
+    if (src != id)
+        s->h->owner[id] = src;
+    return true;
+}
+
+void hr_follow(struct hr_spread *s, uint64_t addr, uint64_t count, hr_type type, uint8_t strength, hr_id src)
+{
+    type = hr_type_strip(s->n->types, type);
+    uint64_t size = hr_type_get(s->n->types, type)->size;
+    if (!count || !size || size > UINT32_MAX || !hr_layout(s->n, type))
+        return;
+    struct hr_frame_of f = {.addr = addr, .count = count, .type = type, .stride = (uint32_t)size, .src = src,
+                            .strength = strength};
+    if (hr_workvec_push(&s->work, f) != HR_OK)
+        s->failed = true;
+}
+
+/* Follows candidates and instances until nothing is left. Instances first: they are short-lived, candidates may be many. */
+static void drain(struct hr_spread *s)
+{
+    while (!s->failed) {
+        if (s->work.n) {
+            struct hr_frame_of *f = &s->work.v[s->work.n - 1], one = *f;
+            f->addr += f->stride;
+            if (!--f->count)
+                s->work.n--;
+            hr_ops_run(s, one.addr, one.type, one.strength, one.src);
+        } else if (s->queue.n) {
+            uint64_t q = s->queue.v[--s->queue.n];
+            hr_id id = (hr_id)(q >> 8);
+            const struct hr_cand c = s->cand[id][q & 0xff];
+            if (c.type && c.strength >= HR_VOTE_LOCAL && c.strength != HR_VOTE_CONTAINER)
+                hr_ops_run(s, hr_block_addr(s->h, id) + c.off, c.type, hr_min(c.strength, HR_VOTE_POINTER), id);
+        } else {
+            return;
+        }
+    }
+}
+
+/* ---- seeds ---- */
+
+static void seed_roots(struct hr_spread *s, bool locals)
+{
+    for (size_t i = 0; i < s->h->roots.n && !s->failed; i++) {
+        const struct hr_root *r = &s->h->roots.v[i];
+        bool local = r->kind == HR_ROOT_LOCAL;
+        hr_id node = s->h->n + (hr_id)i;
+        if (!r->type || local != locals)
+            continue;
+        hr_type t = hr_type_strip(s->n->types, r->type);
+        const struct hr_type_row *row = hr_type_get(s->n->types, t);
+        uint8_t strength = local ? HR_VOTE_LOCAL : HR_VOTE_POINTER;
+        if (!r->size && (row->kind == HR_T_PTR || row->kind == HR_T_REF))
+            hr_vote(s, r->addr, row->target, strength, node);
+        else if (r->size && row->kind == HR_T_ARRAY && row->count)
+            hr_follow(s, r->addr, row->count, row->target, strength, node);
+        else if (r->size)
+            hr_follow(s, r->addr, 1, t, strength, node);
+        drain(s);
+    }
+}
+
+/* Objects give themselves away by their first word (or the one after an array cookie). */
+static void seed_vtables(struct hr_spread *s)
+{
+    struct hr_block_iter it = hr_block_iter(s->h, 0);
+    uint64_t w = s->n->img->word, v;
+    for (hr_id id = 0; id < s->h->n && !s->failed; id++) {
+        uint64_t addr = hr_block_next(&it);
+        if (!hr_spread_live(s, id) || hr_block_size(s->h, id) < 2 * w)
+            continue;
+        for (unsigned k = 0; k < 2; k++) {
+            int64_t top;
+            if (!hr_image_word(s->n->img, addr + k * w, &v))
+                break;
+            hr_type t = v - s->mod_lo < s->mod_hi - s->mod_lo ? hr_cxx_dynamic(s, addr + k * w, &top) : 0;
+            if (t && !top && room(s, id, hr_type_get(s->n->types, t), k * w))
+                add_candidate(s, id, t, k * w, HR_VOTE_VTABLE);
+            if (t || !v || v > hr_block_size(s->h, id)) /* no cookie */
+                break;
+        }
+    }
+    drain(s);
+}
+
+static void seed_assumed(struct hr_spread *s)
+{
+    for (size_t i = 0; i < s->n->in.n_assume; i++) {
+        const char *a = s->n->in.assume[i];
+        char *end;
+        uint64_t addr = strtoull(a, &end, 16), into;
+        hr_type t = *end == '=' ? hr_type_find(s->n->types, end + 1) : 0;
+        hr_id id = hr_heap_at(s->h, addr, &into);
+        if (!t || id == HR_NONE || into) {
+            hr_note(s->n->in.notes, HR_NOTE_DEGRADED, "assume.unusable",
+                    "an assumption was not used: %s", !t ? "no such type" : "no block starts at that address");
+            continue;
+        }
+        s->cand[id][0] = (struct hr_cand){.type = hr_type_strip(s->n->types, t), .votes = 1, .strength = HR_VOTE_ASSUMED};
+        touch(s, id);
+        enqueue(s, id, 0);
+    }
+    drain(s);
+}
+
+/* ---- rounds ---- */
+
+/* The block's type is now known as a whole: what no candidate has shown yet is followed. */
+static void settle(struct hr_spread *s, hr_id id, uint64_t addr, struct hr_choice c)
+{
+    s->h->type[id] = c.type;
+    s->h->evidence[id] = c.evidence;
+    if (c.evidence == HR_EV_CONTAINER)
+        return; /* the container followed its elements, and only those in use */
+    uint64_t size = hr_block_size(s->h, id);
+    const struct hr_type_row *r = hr_type_get(s->n->types, c.type);
+    hr_type el = hr_type_strip(s->n->types, r->target);
+    uint64_t each = r->kind == HR_T_ARRAY ? hr_type_get(s->n->types, el)->size : 0;
+    if (each) {
+        uint64_t head = hr_layout_cookie(s->n, c.type, addr, size);
+        hr_follow(s, addr + head, (size - head) / each, el, HR_VOTE_POINTER, id);
+        return;
+    }
+    for (int i = 0; i < HR_CANDS; i++)
+        if (s->cand[id][i].type == c.type && !s->cand[id][i].off && s->cand[id][i].flags & HR_CAND_SPREAD)
+            return;
+    hr_follow(s, addr, 1, c.type, HR_VOTE_POINTER, id);
+}
+
+/* One pass over the blocks that are not decided, or have new candidates. Returns how many (re)decisions there were. */
+static uint64_t decide_dirty(struct hr_spread *s, int level)
+{
+    uint64_t decided = 0;
+    for (uint64_t i = hr_bits_next(&s->dirty, 0); i < s->h->n && !s->failed; i = hr_bits_next(&s->dirty, i + 1)) {
+        hr_id id = (hr_id)i;
+        if (s->tried[id] > level)
+            continue;
+        s->tried[id] = (uint8_t)(level + 1);
+        uint64_t addr = hr_block_addr(s->h, id);
+        struct hr_choice c = hr_decide(s, id, addr, level);
+        if (!c.type)
+            continue; /* stays dirty for the next level */
+        hr_bits_clear(&s->dirty, i);
+        if (c.type == s->h->type[id])
+            continue;
+        decided++;
+        settle(s, id, addr, c);
+        drain(s);
+    }
+    return decided;
+}
+
+static void rounds(struct hr_spread *s, int top)
+{
+    for (int level = 0; level <= top; level++)
+        for (int r = 0; r < ROUNDS && !s->failed; r++) {
+            uint64_t n = 0;
+            for (int l = 0; l <= level && !n; l++) /* what became certain goes first */
+                n = decide_dirty(s, l);
+            if (!n)
+                break;
+        }
+}
+
+/* ---- the whole ---- */
+
+void hr_spread_destroy(struct hr_spread *s)
+{
+    if (!s)
+        return;
+    hr_free(s->cand);
+    hr_free(s->tried);
+    hr_bits_deinit(&s->dirty);
+    hr_u64vec_deinit(&s->queue);
+    hr_workvec_deinit(&s->work);
+    hr_map_deinit(&s->vtables);
+    hr_map_deinit(&s->vtop);
+    hr_map_deinit(&s->nodes);
+    hr_free(s->group_of);
+    hr_groupvec_deinit(&s->groups);
+    hr_free(s->parent0);
+    hr_free(s->parents);
+    hr_free(s);
+}
+
+static enum hr_status columns(struct hr_heap *h)
+{
+    size_t n = h->n ? h->n : 1;
+    if (!h->type)
+        h->type = hr_zalloc(n, sizeof *h->type);
+    if (!h->evidence)
+        h->evidence = hr_zalloc(n, sizeof *h->evidence);
+    if (!h->owner) {
+        h->owner = hr_alloc(n * sizeof *h->owner);
+        if (h->owner)
+            memset(h->owner, 0xff, n * sizeof *h->owner);
+    }
+    return h->type && h->evidence && h->owner ? HR_OK : HR_NOMEM;
+}
+
+static enum hr_status make(struct hr_native *n, struct hr_spread **ret)
+{
+    HR_TRY(columns(n->heap));
+    struct hr_spread *s = hr_zalloc(1, sizeof *s);
+    if (!s)
+        return HR_NOMEM;
+    *ret = s;
+    n->spread = s;
+    s->n = n;
+    s->h = n->heap;
+    s->queue.max = (size_t)n->heap->n * HR_CANDS * 4 + 1024;
+    s->work.max = 1 << 20;
+    hr_map_init(&s->vtables, 4 << 20);
+    hr_map_init(&s->vtop, 4 << 20);
+    hr_map_init(&s->nodes, HR_MAX_TYPES);
+    s->groups.max = HR_MAX_GROUPS;
+    s->fuel = hr_fuel(n->img->dumped_bytes * 8 + (64 << 20)); /* each word a few times, with room for containers */
+    s->mod_lo = UINT64_MAX;
+    for (size_t i = 0; i < n->img->modules.n; i++) {
+        s->mod_lo = hr_min(s->mod_lo, n->img->modules.v[i].lo);
+        s->mod_hi = hr_max(s->mod_hi, n->img->modules.v[i].hi);
+    }
+    if (s->mod_lo > s->mod_hi)
+        s->mod_lo = s->mod_hi;
+    s->cand = hr_zalloc(n->heap->n ? n->heap->n : 1, sizeof *s->cand);
+    s->tried = hr_zalloc(n->heap->n ? n->heap->n : 1, 1);
+    if (!s->cand || !s->tried)
+        return HR_NOMEM;
+    HR_TRY(hr_bits_init(&s->dirty, n->heap->n ? n->heap->n : 1));
+    HR_TRY(hr_embed_build(s));
+    return hr_cxx_index_nodes(s);
+}
+
+static void spread_all(struct hr_spread *s)
+{
+    seed_assumed(s);
+    seed_vtables(s);
+    seed_roots(s, false);
+    rounds(s, 1);
+    seed_roots(s, true);
+    rounds(s, LEVELS - 1);
+}
+
+/* Blocks a managed runtime has typed keep their type and give no votes of their own. */
 enum hr_status hr_native_classify(struct hr_native *n)
 {
-    (void)n;
-    return HR_OK;
-}
-enum hr_status hr_native_reach_hint(void *self, struct hr_reach_hint *ret)
-{
-    (void)self;
-    (void)ret;
-    return HR_ABSENT;
-}
-int hr_cxx_container(struct hr_native *n, hr_type type, struct hr_layop *ops, int cap, hr_type *inline_ret,
-                     uint32_t *inline_off)
-{
-    (void)n, (void)type, (void)ops, (void)cap, (void)inline_ret, (void)inline_off;
-    return -1;
+    struct hr_spread *s = NULL;
+    enum hr_status st = make(n, &s);
+    if (st == HR_OK) {
+        spread_all(s);
+        if (s->failed)
+            hr_note(n->in.notes, HR_NOTE_DEGRADED, "types.partial", "types could not be followed to the end");
+        st = hr_known_classify(s);
+        if (st == HR_OK)
+            st = hr_content_classify(s);
+        if (st == HR_OK)
+            st = hr_shape_classify(s);
+    }
+    
+    if (s) { /* these have served */
+        hr_free(s->cand);
+        s->cand = NULL;
+        hr_u64vec_deinit(&s->queue);
+    }
+    return st;
 }

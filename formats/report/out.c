@@ -154,10 +154,9 @@ int hr_columns(const struct hr_out *o, const char *p, size_t n)
     return w;
 }
 
-/* `at` columns of the first line are taken; later lines start at `indent`. */
-static void wrap(struct hr_out *o, int at, int indent, const char *text)
+void hr_out_wrap(struct hr_out *o, int indent, const char *text)
 {
-    int limit = o->width ? o->width : 100, fresh = !at;
+    int limit = o->width ? o->width : 100, at = 0;
     const char *p = text ? text : "";
     while (*p) {
         p += strspn(p, " \t\n\r");
@@ -167,34 +166,19 @@ static void wrap(struct hr_out *o, int at, int indent, const char *text)
         char word[HR_MAX_STRING * 4 + 4];
         hr_esc(word, sizeof word, p, n);
         int w = hr_columns(o, word, strlen(word));
-        if (!fresh && at + 1 + w > limit) {
+        if (at && at + 1 + w > limit) {
             hr_putz(o, "\n");
-            fresh = 1;
+            at = 0;
         }
-        if (fresh) {
-            hr_put_pad(o, indent);
-            at = indent;
-        } else if (at && p > text) {
+        if (at)
             hr_putz(o, " ");
-            at++;
-        }
-        fresh = 0;
+        else
+            hr_put_pad(o, indent);
         hr_put_escaped(o, word, strlen(word));
-        at += w;
+        at = at ? at + 1 + w : indent + w;
         p += n;
     }
     hr_putz(o, "\n");
-}
-
-void hr_out_wrap(struct hr_out *o, int indent, const char *text) { wrap(o, 0, indent, text); }
-
-void hr_out_hang(struct hr_out *o, enum hr_style style, const char *head, const char *text)
-{
-    hr_out_style(o, style);
-    hr_put_escaped(o, head, strlen(head));
-    hr_out_style(o, HR_PLAIN);
-    int w = hr_columns(o, head, strlen(head));
-    wrap(o, w, w, text);
 }
 
 static char *raw_number(char *buf, size_t cap, uint64_t n)

@@ -1,0 +1,116 @@
+/* Spreading types: shared state of native_spread.c (votes), native_ops.c (reading instances), native_decide.c (choosing),
+ * native_embed.c (what contains what), native_cxx.c (containers), native_shape.c and native_content.c (what is left).
+ *
+ * A candidate says "a T lies at offset o of this block". Every candidate that comes from a typed pointer is followed at once,
+ * whatever the block as a whole will turn out to be: an embedded T is a T. What the *block* is, is decided when all that is
+ * known has been followed, by its size (nearly exact, from the allocator's rounding), by which types contain the candidates at
+ * their offsets, and by its content. Decisions make new instances, which are followed again, until nothing changes. */
+#ifndef HR_RUNTIMES_NATIVE_SPREAD_H
+#define HR_RUNTIMES_NATIVE_SPREAD_H
+
+#include "analyzer/base/fuel.h"
+#include "analyzer/runtimes/native_layout.h"
+
+/* Why a candidate is believed; order = strength. */
+enum {
+    HR_VOTE_NONE,
+    HR_VOTE_UNION,     /* pointer inside a union: may be another member's bytes. Not followed until chosen */
+    HR_VOTE_LOCAL,     /* from a local variable, which may not be set yet, or what hangs on one */
+    HR_VOTE_POINTER,
+    HR_VOTE_VTABLE,
+    HR_VOTE_CONTAINER, /* whole block, invariants of the container checked */
+    HR_VOTE_ASSUMED,
+};
+enum { HR_CAND_ARRAY = 1 /* seen at several multiples of its size */, HR_CAND_SPREAD = 2 /* followed with this strength */ };
+enum { HR_CANDS = 3 };
+
+struct hr_cand {
+    hr_type type;
+    uint32_t off;
+    uint16_t votes;
+    uint8_t strength, flags;
+};
+
+/* Instances to read: `count` of `type`, `stride` apart. */
+struct hr_frame_of {
+    uint64_t addr, count;
+    hr_type type;
+    uint32_t stride;
+    hr_id src;             /* node they lie in */
+    uint8_t strength;
+};
+HR_VEC(hr_workvec, struct hr_frame_of)
+
+HR_VEC(hr_groupvec, struct hr_group)
+
+struct hr_spread {
+    struct hr_native *n;
+    struct hr_heap *h;
+    struct hr_cand (*cand)[HR_CANDS];
+    struct hr_bits dirty;      /* blocks with candidates since they were last decided */
+    uint8_t *tried;            /* per block: levels below this one had no answer for these candidates */
+    struct hr_u64vec queue;    /* id << 8 | slot: candidates to follow */
+    struct hr_workvec work;
+    struct hr_fuel fuel;
+    uint64_t mod_lo, mod_hi;
+    struct hr_map vtables;     /* vptr -> type + 1 (0: none), and its offset-to-top in vtop */
+    struct hr_map vtop;
+    struct hr_map nodes;       /* (node template, value type) -> row */
+    uint32_t *parent0;         /* per type: first of its containers in `parents`; n + 1 */
+    struct hr_embed *parents;
+    uint32_t *group_of;        /* per block, index into groups; NULL until hr_shape_classify */
+    struct hr_groupvec groups;
+    bool failed;               /* out of memory or fuel: what is known is kept */
+};
+struct hr_embed { hr_type in; uint32_t off, count, stride; };
+
+/* native_spread.c */
+void hr_vote(struct hr_spread *s, uint64_t addr, hr_type type, uint8_t strength, hr_id src);
+/* The whole block is `type`, by a container's word. False when it was known before or does not fit. */
+bool hr_vote_whole(struct hr_spread *s, uint64_t addr, uint64_t bytes, hr_type type, hr_id src);
+void hr_follow(struct hr_spread *s, uint64_t addr, uint64_t count, hr_type type, uint8_t strength, hr_id src);
+void hr_spread_destroy(struct hr_spread *s);
+
+static inline bool hr_spread_live(const struct hr_spread *s, hr_id id)
+{
+    return s->h->state[id] == HR_USED || s->h->state[id] == HR_HOST;
+}
+static inline uint64_t hr_spread_size_of(const struct hr_spread *s, hr_type t)
+{
+    return hr_type_get(s->n->types, hr_type_strip(s->n->types, t))->size;
+}
+
+/* native_ops.c: reads one instance. */
+void hr_ops_run(struct hr_spread *s, uint64_t addr, hr_type type, uint8_t strength, hr_id src);
+/* How well does the content of [addr, addr + size) fit an instance of `type`? Below 0: it cannot be one. */
+int hr_ops_plausible(struct hr_spread *s, uint64_t addr, hr_type type);
+/* The same for a block taken as an array of scalars or pointers. */
+int hr_ops_plausible_array(struct hr_spread *s, hr_id id, uint64_t addr, hr_type el);
+
+/* native_decide.c */
+struct hr_choice { hr_type type; uint8_t evidence; };
+struct hr_choice hr_decide(struct hr_spread *s, hr_id id, uint64_t addr, int level);
+enum { HR_FIT_NO, HR_FIT_SLACK, HR_FIT_EXACT };
+/* Would the allocator have handed out this block for a request of `bytes`? */
+int hr_fit(const struct hr_spread *s, hr_id id, uint64_t addr, uint64_t bytes);
+
+/* native_embed.c */
+enum hr_status hr_embed_build(struct hr_spread *s) HR_MUST;
+/* Does a `whole` have a `part` at offset off? */
+bool hr_embed_has(struct hr_spread *s, hr_type whole, hr_type part, uint64_t off);
+/* Types of which `part` is a member at exactly `off` (arrays, nested) and that fit the block: up to cap. */
+size_t hr_embed_find(struct hr_spread *s, hr_id id, uint64_t addr, hr_type part, uint64_t off, hr_type *ret, size_t cap);
+
+/* native_cxx.c */
+enum hr_status hr_cxx_index_nodes(struct hr_spread *s) HR_MUST;
+/* The dynamic class of the object whose vptr lies at `at`, 0 unknown; *top_ret: offset from `at` to the object. */
+hr_type hr_cxx_dynamic(struct hr_spread *s, uint64_t at, int64_t *top_ret);
+void hr_cxx_run(struct hr_spread *s, uint64_t addr, const struct hr_layop *op, uint8_t strength, hr_id src);
+
+/* native_known.c: objects of the C and C++ libraries that need no debug information. native_content.c: text. */
+enum hr_status hr_known_classify(struct hr_spread *s) HR_MUST;
+enum hr_status hr_content_classify(struct hr_spread *s) HR_MUST;
+/* native_shape.c: proposals by first word and by shape, then unnamed groups. */
+enum hr_status hr_shape_classify(struct hr_spread *s) HR_MUST;
+
+#endif
