@@ -192,6 +192,11 @@ hr_str hr_dw_file_name(struct hr_dw *d, uint32_t index)
     return d->files.v[index] - 1;
 }
 
+hr_str hr_dw_decl_file(struct hr_dw *d, const struct hr_dw_attrs *a)
+{
+    return a->has & HR_AT_DECL_FILE ? hr_dw_file_name(d, a->decl_file) : 0;
+}
+
 /* ---- references ---- */
 
 static hr_dw_key key_of(enum hr_dw_space space, uint64_t off)
@@ -383,7 +388,12 @@ static void one_attr(struct hr_dw *d, Dwarf_Attribute at, Dwarf_Half what, struc
             a->has |= HR_AT_CONST;
         }
         break;
-    case DW_AT_decl_file: a->decl_file = constant(at, &u) && u < HR_DW_MAX_FILES ? (uint32_t)u : 0; break;
+    case DW_AT_decl_file:
+        if (constant(at, &u) && u < HR_DW_MAX_FILES) { /* 0 is a file since DWARF 5 */
+            a->decl_file = (uint32_t)u;
+            a->has |= HR_AT_DECL_FILE;
+        }
+        break;
     case DW_AT_decl_line: a->decl_line = constant(at, &u) && u < UINT32_MAX ? (uint32_t)u : 0; break;
     case DW_AT_declaration: a->has |= flag(at) ? HR_AT_DECLARATION : 0; break;
     case DW_AT_external: a->has |= flag(at) ? HR_AT_EXTERNAL : 0; break;

@@ -88,6 +88,7 @@ enum {
     HR_AT_COUNT = 1 << 9, HR_AT_LOWER = 1 << 10, HR_AT_CONST = 1 << 11, HR_AT_ORIGIN = 1 << 12, HR_AT_SIG = 1 << 13,
     HR_AT_LOCATION = 1 << 14, HR_AT_DECLARATION = 1 << 15, HR_AT_EXTERNAL = 1 << 16, HR_AT_ARTIFICIAL = 1 << 17,
     HR_AT_CONTAINING = 1 << 18, HR_AT_DATA_LOC = 1 << 19, HR_AT_ANY_LOCATION = 1 << 20, HR_AT_INLINE = 1 << 21,
+    HR_AT_DECL_FILE = 1 << 22,
 };
 struct hr_dw_attrs {
     uint32_t has;
@@ -108,7 +109,8 @@ hr_type hr_dw_row(struct hr_dw *d, hr_dw_key key);
 hr_type hr_dw_sig(struct hr_dw *d, const Dwarf_Sig8 *sig);
 /* The row that DW_AT_type says. */
 hr_type hr_dw_type_of(struct hr_dw *d, const struct hr_dw_attrs *a);
-/* Interned path of DW_AT_decl_file in the current unit. */
+/* Interned path of DW_AT_decl_file in the current unit, 0 none. */
+hr_str hr_dw_decl_file(struct hr_dw *d, const struct hr_dw_attrs *a);
 hr_str hr_dw_file_name(struct hr_dw *d, uint32_t index);
 /* Interned scope::name (just the name in C). */
 hr_str hr_dw_qualify(struct hr_dw *d, hr_str scope, const char *name);

@@ -128,18 +128,6 @@ static void bit_place(struct hr_dw *d, const struct hr_dw_attrs *a, struct hr_fi
     f->flags |= HR_FF_BITFIELD;
 }
 
-static const char *last_component(const char *z)
-{
-    const char *best = z;
-    int depth = 0;
-    for (const char *p = z; *p; p++) {
-        depth += (*p == '<') - (*p == '>');
-        if (!depth && p[0] == ':' && p[1] == ':')
-            best = p + 2;
-    }
-    return best;
-}
-
 static enum hr_status member(struct hr_dw *d, Dwarf_Half tag, const struct hr_dw_attrs *a, struct hr_type_row *row)
 {
     struct hr_field f = {.type = hr_dw_type_of(d, a), .name = hr_dw_str(d, a->name)};
@@ -151,8 +139,7 @@ static enum hr_status member(struct hr_dw *d, Dwarf_Half tag, const struct hr_dw
     if (a->has & (HR_AT_BIT_SIZE | HR_AT_DATA_BIT_OFFSET) && a->bit_size)
         bit_place(d, a, &f);
     if (tag == DW_TAG_inheritance) {
-        const char *z = hr_strs_get(d->strs, hr_type_get(&d->raw, f.type)->name);
-        f.name = *z ? hr_dw_str(d, last_component(z)) : 0;
+        f.name = 0; /* the base may come later: hr_dw_finish() */
         f.flags |= HR_FF_BASE;
         if (a->has & HR_AT_VIRTUAL) {
             f.flags |= HR_FF_VIRTUAL;
@@ -253,8 +240,7 @@ static enum hr_status tagged(struct hr_dw *d, Dwarf_Die die, Dwarf_Half tag, hr_
         hr_str there = hr_type_get(&d->raw, hr_dw_row(d, a->origin))->name;
         r.name = there ? there : r.name;
     }
-    if (a->decl_file)
-        r.decl_file = hr_dw_file_name(d, a->decl_file);
+    r.decl_file = hr_dw_decl_file(d, a);
     if (!(a->has & HR_AT_SIZE))
         r.flags |= HR_TF_UNSIZED;
     if (a->has & HR_AT_CONTAINING)
@@ -309,7 +295,7 @@ static enum hr_status plain(struct hr_dw *d, Dwarf_Half tag, hr_type id, hr_str 
         r.name = hr_dw_qualify(d, scope, a->name);
         r.target = target;
         r.decl_line = a->decl_line;
-        r.decl_file = a->decl_file ? hr_dw_file_name(d, a->decl_file) : 0;
+        r.decl_file = hr_dw_decl_file(d, a);
         break;
     case DW_TAG_subrange_type: /* of Ada and Pascal: a base type with bounds */
     case DW_TAG_const_type: case DW_TAG_volatile_type: case DW_TAG_restrict_type: case DW_TAG_atomic_type:

@@ -150,7 +150,7 @@ static enum hr_status declared(struct hr_dw *d, Dwarf_Die die, const struct hr_d
         return HR_OK;
     struct hr_dw_decl decl = {.name = hr_dw_qualify(d, scope, a->name), .type = hr_dw_type_of(d, a), .line = a->decl_line,
                               .member = in_struct};
-    decl.file = a->decl_file ? hr_dw_file_name(d, a->decl_file) : 0;
+    decl.file = hr_dw_decl_file(d, a);
     HR_TRY(hr_map_put(&d->decl_of, key, (uint32_t)d->decls.n));
     return hr_dwdeclvec_push(&d->decls, decl);
 }
@@ -177,7 +177,7 @@ enum hr_status hr_dw_variable(struct hr_dw *d, Dwarf_Die die, hr_str scope, Dwar
     w.v = (struct hr_var){.addr = addr, .type = hr_dw_type_of(d, &a), .decl_line = a.decl_line};
     w.v.kind = tls ? HR_VAR_TLS : func ? HR_VAR_STATIC_LOCAL : in_struct ? HR_VAR_MEMBER : HR_VAR_GLOBAL;
     w.v.name = func ? hr_dw_str(d, a.name) : hr_dw_qualify(d, scope, a.name);
-    w.v.decl_file = a.decl_file ? hr_dw_file_name(d, a.decl_file) : 0;
+    w.v.decl_file = hr_dw_decl_file(d, &a);
     w.v.func = func ? hr_dw_func_name(d, func) : 0;
     return hr_dwvarvec_push(&d->vars, w);
 }
@@ -203,28 +203,3 @@ enum hr_status hr_dw_resolve_vars(struct hr_dw *d)
     return HR_OK;
 }
 
-/* C's `typedef struct { … } name;` has no name but that. */
-static void name_anonymous(struct hr_dw *d)
-{
-    for (size_t i = 1; i < d->raw.rows.n; i++) {
-        const struct hr_type_row *r = &d->raw.rows.v[i];
-        if (r->kind != HR_T_TYPEDEF || !r->name)
-            continue;
-        hr_type to = r->target;
-        for (int hop = 0; hop < 8 && hr_type_get(&d->raw, to)->kind == HR_T_ALIAS; hop++)
-            to = hr_type_get(&d->raw, to)->target;
-        if (!to || to >= d->raw.rows.n)
-            continue;
-        struct hr_type_row *s = &d->raw.rows.v[to];
-        if ((s->kind == HR_T_STRUCT || s->kind == HR_T_UNION || s->kind == HR_T_ENUM) && !s->name) {
-            s->name = r->name;
-            s->flags |= HR_TF_TYPEDEF_NAME;
-        }
-    }
-}
-
-enum hr_status hr_dw_finish(struct hr_dw *d)
-{
-    name_anonymous(d);
-    return hr_dw_resolve_vars(d);
-}

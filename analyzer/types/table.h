@@ -16,9 +16,10 @@ enum hr_name_class { HR_NC_TAG, HR_NC_PLAIN, HR_NC_RUNTIME };
 struct hr_types_priv {
     struct hr_map by_def;   /* structural key -> row: equal types of many units and modules are one row */
     struct hr_map ptr_of;   /* derived rows: key of (kind, target, count) -> row */
-    struct hr_map vtable;   /* vptr -> type + 1, filled by vtable.c */
-    struct hr_u32vec by_addr; /* symbols of the by-name index, see symbols.c */
-    struct hr_map sym_by_name;
+    struct hr_map vtable;   /* vptr -> type, 0 for none; of the rows there were at vtable_rows */
+    struct hr_map classes;  /* loose hash of a class's name -> row, of the rows below classes_seen; see vtable.c */
+    uint32_t vtable_rows, classes_seen;
+    struct hr_map sym_by_name; /* see symbols.c */
     struct hr_u32vec sym_next;
     bool syms_loaded;
     uint32_t settled;       /* rows below are settled */

@@ -87,8 +87,9 @@ enum hr_status hr_types_init(struct hr_types *t, struct hr_strs *strs, struct hr
     hr_map_init(&p->by_def, HR_MAX_TYPES);
     hr_map_init(&p->ptr_of, HR_MAX_TYPES);
     hr_map_init(&p->vtable, HR_MAX_TYPES);
+    hr_map_init(&p->classes, HR_MAX_TYPES);
     hr_map_init(&p->sym_by_name, (size_t)HR_MAX_SYMBOLS * 4);
-    p->by_addr.max = p->sym_next.max = (size_t)HR_MAX_SYMBOLS * 4;
+    p->sym_next.max = (size_t)HR_MAX_SYMBOLS * 4;
     return hr_rowvec_push(&t->rows, (struct hr_type_row){.flags = HR_TF_UNSIZED, .module = 0xffff});
 }
 
@@ -106,8 +107,8 @@ void hr_types_deinit(struct hr_types *t)
         hr_map_deinit(&p->by_def);
         hr_map_deinit(&p->ptr_of);
         hr_map_deinit(&p->vtable);
+        hr_map_deinit(&p->classes);
         hr_map_deinit(&p->sym_by_name);
-        hr_u32vec_deinit(&p->by_addr);
         hr_u32vec_deinit(&p->sym_next);
         hr_free(p);
     }
