@@ -31,14 +31,23 @@ enum hr_status hr_heap_build(struct hr_image *img, struct hr_types *types, struc
     struct hr_allocator_in in = {.image = img, .types = types, .builder = b, .notes = img->notes};
     void *self[NREGISTRY] = {0};
     unsigned found;
+    struct hr_heap *heap = NULL;
     enum hr_status st = open_all(&in, self, &found);
     if (st == HR_OK && !found)
         hr_note(img->notes, HR_NOTE_DEGRADED, "heap.none", "no allocator that heapray knows was found in this image");
     if (st == HR_OK)
-        st = hr_builder_run(b, ret);
+        st = hr_builder_run(b, &heap);
+    for (unsigned i = 0; i < NREGISTRY && st == HR_OK; i++)
+        if (self[i] && registry[i]->finish)
+            st = registry[i]->finish(self[i], heap);
     for (unsigned i = 0; i < NREGISTRY; i++)
         if (self[i])
             registry[i]->close(self[i]);
     hr_builder_destroy(b);
-    return st;
+    if (st != HR_OK) {
+        hr_heap_destroy(heap);
+        return st;
+    }
+    *ret = heap;
+    return HR_OK;
 }

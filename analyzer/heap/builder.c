@@ -227,26 +227,28 @@ static enum hr_status run_region(struct hr_builder *b, uint32_t r, hr_id host)
     return st;
 }
 
-static void count(struct hr_arena *a, uint64_t size, enum hr_state state)
+/* sign: 1 adds, -1 takes away. */
+static void count(struct hr_arena *a, uint64_t size, enum hr_state state, uint64_t sign)
 {
+    uint64_t bytes = size * sign;
     switch (state) {
     case HR_USED:
     case HR_HOST:
-        a->used_blocks++;
-        a->used_bytes += size;
+        a->used_blocks += sign;
+        a->used_bytes += bytes;
         break;
     case HR_CACHED:
-        a->cached_blocks++;
-        a->cached_bytes += size;
+        a->cached_blocks += sign;
+        a->cached_bytes += bytes;
         break;
     case HR_FREE:
-        a->free_blocks++;
-        a->free_bytes += size;
+        a->free_blocks += sign;
+        a->free_bytes += bytes;
         a->largest_free = hr_max(a->largest_free, size);
         break;
     case HR_OWN:
-        a->own_blocks++;
-        a->own_bytes += size;
+        a->own_blocks += sign;
+        a->own_bytes += bytes;
         break;
     }
 }
@@ -286,8 +288,16 @@ static enum hr_status append(struct hr_builder *b, struct frame *f, uint64_t add
     b->size.v[b->size.n++] = s;
     b->state.v[b->state.n++] = (uint8_t)state;
     f->end = addr + (size ? size : 1); /* no two blocks share a start */
-    count(&b->arenas.v[b->regions.v[f->region].r.arena], size, state);
+    count(&b->arenas.v[b->regions.v[f->region].r.arena], size, state, 1);
     return HR_OK;
+}
+
+void hr_heap_relabel(struct hr_heap *h, hr_id id, enum hr_state state)
+{
+    struct hr_arena *a = &h->arenas.v[hr_block_arena(h, id)];
+    count(a, hr_block_size(h, id), h->state[id], UINT64_MAX);
+    count(a, hr_block_size(h, id), state, 1);
+    h->state[id] = (uint8_t)state;
 }
 
 /* Regions that begin before addr and were in no block so far. */

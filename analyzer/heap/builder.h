@@ -36,6 +36,9 @@ enum hr_status hr_emit(struct hr_builder *b, uint64_t addr, uint64_t size, enum 
 /* Runs all walks, builds the address index; the builder gives up its content. */
 enum hr_status hr_builder_run(struct hr_builder *b, struct hr_heap **ret) HR_MUST;
 
+/* Changes a block's state and the sums of its arena. Only for allocators and runtimes that know better than the walk. */
+void hr_heap_relabel(struct hr_heap *h, hr_id id, enum hr_state state);
+
 /* What an allocator gets. */
 struct hr_allocator_in {
     struct hr_image *image;
@@ -49,6 +52,8 @@ struct hr_allocator {
      * *self_ret is handed to `close` after the run. */
     enum hr_status (*open)(struct hr_allocator_in *in, void **self_ret);
     void (*close)(void *self);
+    /* Optional: over the finished heap, before close. What only its lists know is said here with hr_heap_relabel(). */
+    enum hr_status (*finish)(void *self, struct hr_heap *h);
 };
 
 #endif

@@ -70,6 +70,7 @@ struct hr_arena {
     uint64_t mapped;           /* bytes of its regions: always used + cached + free + own + overhead */
     uint64_t used_blocks, used_bytes;     /* HR_USED and HR_HOST; usable bytes */
     uint64_t cached_blocks, cached_bytes;
+    uint64_t fast_blocks, fast_bytes;     /* of cached: in the arena's own quick lists (fastbins), not a thread's */
     uint64_t free_blocks, free_bytes;     /* usable bytes, top included */
     uint64_t own_blocks, own_bytes;       /* HR_OWN: in use, but by the allocator itself */
     uint64_t overhead_bytes;   /* what is left of mapped: headers, arena structures, alignment, unusable remainders */

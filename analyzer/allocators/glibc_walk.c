@@ -1,0 +1,149 @@
+/* The walk over one region's chunks: one header read each, the in-use bit from the next one. */
+#include "analyzer/allocators/glibc.h"
+
+static void mark_corrupt(struct glibc *g, const struct glibc_region *r)
+{
+    hr_builder_arena_at(g->builder, g->arenas.v[r->arena].row)->corrupt = true;
+}
+
+static enum hr_status emit_top(struct glibc *g, const struct glibc_region *r, uint64_t head, struct hr_builder *b)
+{
+    unsigned w = g->l.word;
+    uint64_t size = r->end - r->top;
+    if ((head & ~(uint64_t)GLIBC_FLAGS) != size || !(head & GLIBC_PREV_INUSE)) {
+        mark_corrupt(g, r);
+        hr_glibc_damage(g, GLIBC_BAD_TOP, r->top, "the top chunk at 0x%llx says 0x%llx bytes, the arena's memory leaves 0x%llx",
+                        (unsigned long long)r->top, (unsigned long long)head, (unsigned long long)size);
+    }
+    if (size < 2 * w)
+        return HR_OK;
+    struct hr_arena *a = hr_builder_arena_at(b, g->arenas.v[r->arena].row);
+    a->top_bytes = size - 2 * w;
+    return hr_emit(b, r->top + 2 * w, size - 2 * w, HR_FREE);
+}
+
+/* The chunk at p has an impossible size. Which of malloc's checks would say so, depends on the block before it. */
+static void report_size(struct glibc *g, const struct glibc_region *r, uint64_t prev, uint64_t p, uint64_t head)
+{
+    unsigned w = g->l.word;
+    uint64_t fast_max = g->l.word * 16; /* the default mxfast */
+    mark_corrupt(g, r);
+    if (!prev)
+        hr_glibc_damage(g, GLIBC_BAD_SIZE, p, "the first chunk at 0x%llx has size word 0x%llx", (unsigned long long)p,
+                        (unsigned long long)head);
+    else
+        hr_glibc_damage(g, p - prev <= fast_max ? GLIBC_BAD_NEXT_FAST : GLIBC_BAD_NEXT, p,
+                        "the chunk header at 0x%llx, behind the block at 0x%llx, holds 0x%llx: something wrote past that "
+                        "block's end",
+                        (unsigned long long)p, (unsigned long long)(prev + 2 * w), (unsigned long long)head);
+}
+
+struct lost {
+    uint64_t p;      /* in: the chunk that is none; out: where to go on, 0 nowhere */
+    uint64_t head;   /* of the chunk to go on with */
+    uint64_t prev;   /* chunk before it, 0 none */
+};
+
+/* A heap's end: a fencepost and a size-0 terminator, or the latter alone. */
+static bool heap_end(const struct glibc *g, const struct glibc_region *r, uint64_t p, uint64_t head)
+{
+    uint64_t size = head & ~(uint64_t)GLIBC_FLAGS;
+    return r->kind == GLIBC_HEAP && !r->top && (size == 0 || size == 2u * g->l.word) &&
+           r->end - p <= 2u * g->l.minsize + g->l.align;
+}
+
+static enum hr_status go_on(struct glibc *g, const struct glibc_region *r, struct lost *at, struct hr_builder *b)
+{
+    unsigned w = g->l.word;
+    uint64_t p = at->p, behind = r->kind == GLIBC_MAIN ? hr_glibc_fence(g, p, r->end) : 0;
+    at->p = 0;
+    if (heap_end(g, r, p, at->head))
+        return HR_OK;
+    if (behind) { /* the rest, or a stretch that somebody else took with sbrk */
+        uint64_t q = r->end - behind > 2 * w ? hr_glibc_resync(g, r, behind) : 0;
+        if (q)
+            hr_note_at(g->notes, HR_NOTE_INFO, "heap.foreign-sbrk", behind,
+                       "0x%llx bytes at 0x%llx inside the heap were taken with sbrk by something else than malloc",
+                       (unsigned long long)(q - behind), (unsigned long long)behind);
+        at->prev = 0;
+        at->p = q;
+    } else {
+        report_size(g, r, at->prev, p, at->head);
+        uint64_t q = hr_glibc_resync(g, r, p + g->l.minsize);
+        if (q && glibc_word(g, q + w, &at->head))
+            HR_TRY(hr_emit(b, p + 2 * w, q - p - w, at->head & GLIBC_PREV_INUSE ? HR_USED : HR_FREE));
+        at->prev = p;
+        at->p = q;
+    }
+    if (at->p && !glibc_word(g, at->p + w, &at->head))
+        at->p = 0;
+    return HR_OK;
+}
+
+static void report_cut(struct glibc *g, uint64_t p, uint64_t end)
+{
+    hr_note_at(g->notes, HR_NOTE_DEGRADED, "heap.cut", p,
+               "the heap's bytes from 0x%llx on (up to 0x%llx) are not in the image: blocks there are unknown",
+               (unsigned long long)p, (unsigned long long)end);
+}
+
+static void report_prev_size(struct glibc *g, const struct glibc_region *r, uint64_t p, uint64_t next, uint64_t foot)
+{
+    mark_corrupt(g, r);
+    hr_glibc_damage(g, GLIBC_BAD_PREV_SIZE, next,
+                    "the free chunk at 0x%llx has size 0x%llx, the one behind it says 0x%llx", (unsigned long long)p,
+                    (unsigned long long)(next - p), (unsigned long long)foot);
+}
+
+static inline __attribute__((always_inline)) enum hr_status walk(struct glibc *g, const struct glibc_region *r,
+                                                                 struct hr_builder *b, unsigned w, bool big)
+{
+    const uint64_t minsize = g->l.minsize, mask = (g->l.align - 1u) | GLIBC_IS_MMAPPED;
+    const uint64_t end = r->end, top = r->top, lim = top ? top : end - 2 * w;
+    struct glibc_win win = {.img = g->img};
+    struct lost at = {.p = r->first};
+    if (!glibc_load(&win, at.p + w, w, big, &at.head)) {
+        report_cut(g, at.p, end);
+        return HR_OK;
+    }
+    /* Ends: at.p grows by at least minsize each time. */
+    while (at.p != top) {
+        uint64_t size = at.head & ~(uint64_t)GLIBC_FLAGS, nhead, foot;
+        if (__builtin_expect(at.p > lim || size < minsize || at.head & mask & ~(uint64_t)5 || size > lim - at.p, 0)) {
+            HR_TRY(go_on(g, r, &at, b));
+            if (!at.p)
+                return HR_OK;
+            continue;
+        }
+        uint64_t next = at.p + size;
+        if (__builtin_expect(!glibc_load(&win, next + w, w, big, &nhead), 0)) {
+            report_cut(g, next, end);
+            return hr_emit(b, at.p + 2 * w, size - w, HR_USED); /* its own header is there; in use is the likelier */
+        }
+        enum hr_state state = HR_USED;
+        if (!(nhead & GLIBC_PREV_INUSE)) {
+            state = HR_FREE;
+            if (__builtin_expect(glibc_load(&win, next, w, big, &foot) && foot != size, 0))
+                report_prev_size(g, r, at.p, next, foot);
+        } else if (__builtin_expect(!(nhead & ~(uint64_t)GLIBC_FLAGS) && heap_end(g, r, next, nhead), 0)) {
+            /* A fencepost grown by what was too small to be freed (sysmalloc), or the fencepost proper: no block of
+             * anybody's, told from a live one of the same size by being the last. */
+            if (size <= minsize && next + g->l.minsize >= end - g->l.align)
+                return HR_OK;
+        }
+        HR_TRY(hr_emit(b, at.p + 2 * w, size - w, state));
+        at.prev = at.p;
+        at.p = next;
+        at.head = nhead;
+    }
+    return emit_top(g, r, at.head, b);
+}
+
+enum hr_status hr_glibc_walk(void *self, uint64_t cookie, struct hr_builder *b)
+{
+    struct glibc *g = self;
+    const struct glibc_region *r = &g->regions.v[cookie];
+#define CALL(W, BIG) return walk(g, r, b, W, BIG)
+    HR_SPECIALISE(g->img, CALL);
+#undef CALL
+}
