@@ -2,8 +2,7 @@
 #include "analyzer/types/pcinfo.h"
 #include "analyzer/types/unwind.h"
 
-/* Where to look a frame up: the return address of a call already belongs to what follows it. */
-static uint64_t lookup_pc(const struct hr_stacks *s, const struct hr_stack_of *of, uint32_t i)
+uint64_t hr_frame_lookup_pc(const struct hr_stacks *s, const struct hr_stack_of *of, uint32_t i)
 {
     const struct hr_frame *f = &s->frames.v[i];
     bool exact = i == of->frame0 || f->signal_frame || s->frames.v[i - 1].signal_frame;
@@ -14,7 +13,7 @@ static enum hr_status name_frames(struct hr_types *t, struct hr_stacks *s, const
 {
     for (uint32_t i = of->frame0; i < of->frame0 + of->nframes; i++) {
         uint64_t off;
-        const struct hr_sym *y = hr_sym_at(t, lookup_pc(s, of, i), &off);
+        const struct hr_sym *y = hr_sym_at(t, hr_frame_lookup_pc(s, of, i), &off);
         if (y && y->kind == HR_SYM_FUNC)
             HR_TRY(hr_strs_addz(t->strs, y->name, &s->frames.v[i].func));
     }

@@ -4,12 +4,12 @@
  * evaluates the places of locals over the unwound registers.
  *
  * The answer, in host byte order; "str" and "bytes" are a u32 length and that many bytes:
- *   u64 magic, u64 bytes of the type table, the type table (blob.c), then per pc in the order asked:
+ *   u64 magic, u64 length of the type table, the type table (blob.c), then per pc in the order asked:
  *     str file, u32 line
- *     u32 levels, innermost first; each: u8 inlined, str function, str call file, u32 call line, bytes frame base,
- *        u32 locals; each: str name, u32 type row, u8 parameter, str file, u32 line, u8 is constant, u64 constant,
- *                          bytes location (empty: optimised out)
- *     u32 call-site parameters; each: bytes where (a location: the callee's register), bytes value (an expression) */
+ *     u32 levels, innermost first; each: u8 inlined, str function, str call file, u32 call line, u64 entry address,
+ *        bytes frame base, u32 locals; each: str name, u32 type row, u8 parameter, str file, u32 line, u8 constant?,
+ *        u64 constant, bytes location (empty: optimised out)
+ *     u32 call-site parameters; first, if any: str callee, bytes target; each: bytes where (the callee's register), bytes value */
 #ifndef HR_TYPES_PCINFO_H
 #define HR_TYPES_PCINFO_H
 
@@ -31,6 +31,9 @@ struct hr_pc_query {  /* ctx of hr_dwarf_pc */
 
 /* The child's side. */
 enum hr_status hr_dwarf_pc(void *query, struct hr_child_out *out);
+
+/* Where to look frame i up: the return address of a call already belongs to what follows it. */
+uint64_t hr_frame_lookup_pc(const struct hr_stacks *s, const struct hr_stack_of *of, uint32_t i);
 
 /* Replaces s's frames by the same ones with DWARF's names, inlined frames added, and locals. A module without DWARF keeps
  * what it has. */

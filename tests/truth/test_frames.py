@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+"""Stacks: what dumpstacks says of a core, compared with what the program said of itself, and with gdb's backtraces."""
+import json, os, shutil, subprocess, sys, tempfile
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import hr
+
+TOOL = os.path.join(os.environ.get("HR_BUILD", f"{hr.TOP}/build"), "tests/tools/dumpstacks")
+PROG = f"{hr.TOP}/tests/truth/prog"
+
+
+def compile(name, source, *flags, cc="gcc"):
+    out = hr.path(name)
+    r = subprocess.run([cc, "-D_GNU_SOURCE", "-w", "-o", out, f"{PROG}/{source}", *flags, "-lpthread"],
+                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if r.returncode:
+        print("# " + r.stdout[-500:].replace("\n", "\n# "))
+        return None
+    return out
+
+
+def words(said):
+    """What the program said: {tid: chain}, [(tid, func, var, addr, value)], [(tid, func, var, value)], [(tid, func, n)]."""
+    chains, local, kept, depth = {}, [], [], []
+    for line in said.splitlines():
+        w = line.split()
+        if w and w[0] == "chain":
+            chains[int(w[1])] = w[2:]
+        elif w and w[0] == "local":
+            local.append((int(w[1]), w[2], w[3], int(w[4], 16), int(w[5])))
+        elif w and w[0] == "kept":
+            kept.append((int(w[1]), w[2], w[3], int(w[4])))
+        elif w and w[0] == "depth":
+            depth.append((int(w[1]), w[2], int(w[3])))
+    return chains, local, kept, depth
+
+
+def live_core(exe, name):
+    p, said = hr.start([exe])
+    core = hr.gcore(p.pid, name)
+    p.kill()
+    p.wait()
+    return core, said
+
+
+def abort_core(exe, name):
+    where = tempfile.mkdtemp(dir=hr.SCRATCH)
+    p, said = hr.start([exe, "abort"], cwd=where)
+    p.wait(60)
+    found = [f for f in os.listdir(where) if f.startswith("core")]
+    if not found:
+        return None, said
+    os.rename(os.path.join(where, found[0]), hr.path(name))
+    return hr.path(name), said
+
+
+def stacks(core, *args):
+    r = subprocess.run([TOOL, *args, core], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=300)
+    if r.returncode:
+        raise RuntimeError(f"dumpstacks exit {r.returncode}: {r.stderr.decode(errors='replace')[-1500:]}")
+    return json.loads(r.stdout.decode("utf-8", "replace"))
+
+
+def gdb(core, exe):
+    r = subprocess.run(["gdb", "-nx", "-batch", "-ex", "set debuginfod enabled off", "-ex", "set print frame-arguments none",
+                        "-x", f"{hr.HERE}/gdb_frames.py", exe, core], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                       errors="replace", timeout=300)
+    for line in r.stdout.splitlines():
+        if line.startswith("JSON "):
+            return {t["tid"]: t["frames"] for t in json.loads(line[5:])}
+    raise RuntimeError(r.stdout[-1000:] + r.stderr[-1000:])
+
+
+def base(func):
+    """gcc's clones and C++ signatures do not count: f.part.0, f.isra.0, ns::f(int)."""
+    return func.split("(")[0].split(".")[0].split("@")[0]
+
+
+def is_subsequence(want, have):
+    it = iter(have)
+    return all(any(w == h for h in it) for w in want)
+
+
+def value_of(l):
+    """The value in memory or register as a signed number of its size (dumpstacks prints the memory word)."""
+    n = min(l["size"] or 8, 8)
+    v = l["value"] & ((1 << 8 * n) - 1)
+    return v - (1 << 8 * n) if v >> (8 * n - 1) else v
+
+
+def same_value(l, want):
+    n = min(l["size"] or 8, 8)
+    return (value_of(l) - want) % (1 << 8 * n) == 0
+
+
+def one_place(frames, func, var):
+    """Locals called var (or the struct that holds var's field) in frames of func."""
+    name = var.split(".")[0]
+    return [l for f in frames if base(f["func"]) == func for l in f["locals"] if l["name"] == name]
+
+
+def check_chains(what, got, chains, inline_known):
+    bad = []
+    for tid, chain in chains.items():
+        have = [base(f["func"]) for f in got.get(tid, {"frames": []})["frames"]]
+        want = chain if inline_known else [n for n in chain if "inline" not in n]
+        if not is_subsequence(want, have):
+            bad.append(f"{tid}: wanted {want}, have {have[:14]}")
+    hr.ok(not bad and chains, f"{what}: the {len(chains)} threads' own chains of calls", *bad)
+    part = [f"{t['tid']}: {[f['func'] for f in t['frames']][-3:]} {t['frames'][-1]['trust']}" for t in got.values() if not t["complete"]]
+    hr.ok(not part, f"{what}: every stack is followed to its first function", *part)
+
+
+def check_locals(what, got, local, kept, all_known):
+    bad, seen = [], 0
+    for tid, func, var, addr, value in local:
+        places = one_place(got[tid]["frames"], func, var)
+        # a field's address lies within its struct
+        hit = [l for l in places if l["where"] == "memory" and l["addr"] <= addr < l["addr"] + max(l["size"], 1)]
+        seen += bool(hit)
+        if not hit or ("." not in var and hit[0]["size"] <= 8 and not same_value(hit[0], value)):
+            bad.append(f"{tid} {func}.{var} at {addr:#x} = {value}: {places}")
+    hr.ok(seen and not bad, f"{what}: {len(local)} addresses of locals", *bad)
+    bad, known = [], 0
+    for tid, func, var, value in kept:
+        places = [l for l in one_place(got[tid]["frames"], func, var)]
+        right = [l for l in places if l["where"] != "none" and same_value(l, value)]
+        wrong = [l for l in places if l["where"] != "none" and not same_value(l, value)]
+        known += bool(right)
+        if wrong or not places or (all_known and not right):
+            bad.append(f"{tid} {func}.{var} = {value}: {places}")
+    hr.ok(not bad and (known or not all_known), f"{what}: {known} of {len(kept)} kept values known, none wrong", *bad)
+
+
+def against_gdb(what, got, theirs, exact_lines):
+    """Same functions and lines, frame by frame."""
+    bad = []
+    for tid, want in theirs.items():
+        have = got.get(tid, {"frames": []})["frames"]
+        if len(want) >= 400:
+            have = have[:len(want)]
+        w = ["<signal>" if f["signal"] else base(f["func"]) for f in want]
+        h = ["<signal>" if f["signal"] else base(f["func"]) for f in have]
+        if w != h:
+            bad.append(f"{tid}: gdb {w[:12]} have {h[:12]}")
+        elif exact_lines:
+            lw = [(f["func"], f["line"]) for f in want if f["line"] and not f["signal"]]
+            lh = [(f["func"], f["line"]) for f, g in zip(have, want) if g["line"] and not g["signal"]]
+            if [l for _, l in lw] != [l for _, l in lh]:
+                bad.append(f"{tid}: lines gdb {lw[:8]} have {lh[:8]}")
+    hr.ok(theirs and not bad, f"{what}: gdb sees the same frames" + (" and lines" if exact_lines else ""), *bad)
+
+
+def variant(what, *flags, cc="gcc", how="gcore", all_known=True, lines=True, source="frames.c", locals=True, tool=()):
+    if not shutil.which(cc):
+        return hr.skip(what, f"no {cc}")
+    exe = compile("frames-" + "".join(c if c.isalnum() else "_" for c in what), source, *flags, cc=cc)
+    if not exe:
+        return hr.skip(what, "cannot be compiled here")
+    if how == "abort" and not hr.kernel_cores():
+        return hr.skip(what, "the kernel leaves no core files here")
+    core, said = live_core(exe, exe + ".core") if how == "gcore" else abort_core(exe, exe + ".core")
+    if not core:
+        return hr.skip(what, "no core")
+    chains, local, kept, depth = words(said)
+    got = {t["tid"]: t for t in stacks(core, *tool)["threads"]}
+    check_chains(what, got, chains, locals)
+    for tid, func, n in depth:
+        hr.eq(sum(base(f["func"]) == func for f in got[tid]["frames"]), n, f"{what}: depth of the recursion")
+    if locals:
+        check_locals(what, got, local, kept, all_known)
+    against_gdb(what, got, gdb(core, exe), lines)
+    os.unlink(core)
+    return exe
+
+
+def test_gcc():
+    variant("gcc -O0", "-O0", "-g")
+    variant("gcc -O2", "-O2", "-g")
+    variant("gcc -O2 abort", "-O2", "-g", how="abort")
+    variant("gcc -O3 no frame pointer, -fno-plt", "-O3", "-g", "-fomit-frame-pointer", "-fno-plt")
+    variant("gcc -Og position-dependent", "-Og", "-g", "-no-pie", "-fno-pie", how="abort")
+
+
+def test_formats():
+    variant("DWARF 2", "-O2", "-gdwarf-2", "-gstrict-dwarf", all_known=False)
+    variant("DWARF 3", "-O1", "-gdwarf-3", "-gstrict-dwarf", all_known=False)
+    variant("DWARF 4", "-O2", "-gdwarf-4")
+    variant("DWARF 5, compressed", "-O2", "-gdwarf-5", "-gz=zlib")
+    variant("type units", "-O2", "-g", "-fdebug-types-section")
+    variant(".debug_frame only", "-O2", "-g", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables", how="abort")
+
+
+def test_clang():
+    variant("clang -O0", "-O0", "-g", cc="clang")
+    variant("clang -O2", "-O2", "-g", cc="clang", all_known=False, how="abort")
+    variant("clang -O1 DWARF 4", "-O1", "-gdwarf-4", cc="clang", all_known=False)
+
+
+def test_other_shapes():
+    variant("static", "-O2", "-g", "-static", how="abort")
+    variant("static-pie", "-O2", "-g", "-static-pie", how="abort")
+    variant("-m32 -O2", "-m32", "-O2", "-g", how="abort")
+    variant("-m32 -O0", "-m32", "-O0", "-g")
+    variant("no debug information", "-O2", locals=False, lines=False)
+
+
+if not os.path.exists(TOOL):
+    print("1..0 # SKIP build/tests/tools/dumpstacks is not built")
+    sys.exit(0)
+hr.main([test_gcc, test_formats, test_clang, test_other_shapes])
