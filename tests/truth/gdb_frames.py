@@ -5,6 +5,9 @@ import gdb, json
 def frames():
     f = gdb.newest_frame()
     while f is not None and f.is_valid() and f.level() < 400:
+        if f.type() == gdb.TAILCALL_FRAME:  # made up from call sites: nothing of it is on the stack
+            f = f.older()
+            continue
         sal = f.find_sal()
         yield {"pc": f.pc(), "func": f.name() or "", "line": sal.line, "file": sal.symtab.filename if sal.symtab else "",
                "inlined": f.type() == gdb.INLINE_FRAME, "signal": f.type() == gdb.SIGTRAMP_FRAME}

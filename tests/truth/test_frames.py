@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Stacks: what dumpstacks says of a core, compared with what the program said of itself, and with gdb's backtraces."""
-import json, os, shutil, subprocess, sys, tempfile
+import json, os, resource, shutil, subprocess, sys, tempfile
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import hr
 
 TOOL = os.path.join(os.environ.get("HR_BUILD", f"{hr.TOP}/build"), "tests/tools/dumpstacks")
 PROG = f"{hr.TOP}/tests/truth/prog"
+resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2)
 
 
 def compile(name, source, *flags, cc="gcc"):
@@ -61,7 +62,7 @@ def stacks(core, *args):
 
 
 def gdb(core, exe):
-    r = subprocess.run(["gdb", "-nx", "-batch", "-ex", "set debuginfod enabled off", "-ex", "set print frame-arguments none",
+    r = subprocess.run(["gdb", "-nx", "-batch", "-ex", "set debuginfod enabled off", "-ex", "set backtrace past-main on", "-ex", "set print frame-arguments none",
                         "-x", f"{hr.HERE}/gdb_frames.py", exe, core], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                        errors="replace", timeout=300)
     for line in r.stdout.splitlines():
@@ -71,8 +72,10 @@ def gdb(core, exe):
 
 
 def base(func):
-    """gcc's clones and C++ signatures do not count: f.part.0, f.isra.0, ns::f(int)."""
-    return func.split("(")[0].split(".")[0].split("@")[0]
+    """gcc's clones and C++ signatures do not count: f.part.0, f.isra.0, ns::f(int). Nor does which of libc's aliases it is
+    (gdb prefers linkage names: __GI___select)."""
+    func = func.split("(")[0].split(".")[0].split("@")[0]
+    return func[5:].strip("_") if func.startswith("__GI_") else func.strip("_")
 
 
 def is_subsequence(want, have):
@@ -117,7 +120,9 @@ def check_locals(what, got, local, kept, all_known):
         # a field's address lies within its struct
         hit = [l for l in places if l["where"] == "memory" and l["addr"] <= addr < l["addr"] + max(l["size"], 1)]
         seen += bool(hit)
-        if not hit or ("." not in var and hit[0]["size"] <= 8 and not same_value(hit[0], value)):
+        if not hit and not all_known and all(l["where"] == "none" or same_value(l, value) for l in places):
+            continue  # clang -O2 keeps a copy in a register, or nothing
+        if not hit or ("." not in var and 0 < hit[0]["size"] <= 8 and not same_value(hit[0], value)):
             bad.append(f"{tid} {func}.{var} at {addr:#x} = {value}: {places}")
     hr.ok(seen and not bad, f"{what}: {len(local)} addresses of locals", *bad)
     bad, known = [], 0
@@ -138,8 +143,10 @@ def against_gdb(what, got, theirs, exact_lines):
         have = got.get(tid, {"frames": []})["frames"]
         if len(want) >= 400:
             have = have[:len(want)]
-        w = ["<signal>" if f["signal"] else base(f["func"]) for f in want]
-        h = ["<signal>" if f["signal"] else base(f["func"]) for f in have]
+        w = [("<signal>" if f["signal"] else base(f["func"]), f["pc"]) for f in want]
+        h = [("<signal>" if f["signal"] else base(f["func"]), f["pc"]) for f in have]
+        # without debug information an address has several names (raise, gsignal): either will do
+        h = [w[i] if i < len(w) and not want[i]["line"] and x[1] == w[i][1] and x[0] else x for i, x in enumerate(h)]
         if w != h:
             bad.append(f"{tid}: gdb {w[:12]} have {h[:12]}")
         elif exact_lines:
@@ -182,8 +189,8 @@ def test_gcc():
 
 
 def test_formats():
-    variant("DWARF 2", "-O2", "-gdwarf-2", "-gstrict-dwarf", all_known=False)
-    variant("DWARF 3", "-O1", "-gdwarf-3", "-gstrict-dwarf", all_known=False)
+    variant("DWARF 2", "-O2", "-gdwarf-2", all_known=False)
+    variant("DWARF 3", "-O1", "-gdwarf-3", all_known=False)
     variant("DWARF 4", "-O2", "-gdwarf-4")
     variant("DWARF 5, compressed", "-O2", "-gdwarf-5", "-gz=zlib")
     variant("type units", "-O2", "-g", "-fdebug-types-section")
