@@ -363,10 +363,6 @@ void hr_cxx_run(struct hr_spread *s, uint64_t addr, const struct hr_layop *op, u
 
 /* ---- dynamic types ---- */
 
-/* Until types/vtable.c is there. */
-#pragma weak hr_type_of_vtable
-#pragma weak hr_vtable_class_name
-
 /* Without debug information: a row that has the class's name and no size. */
 static hr_type by_name(struct hr_spread *s, uint64_t vptr, int64_t *top_ret)
 {
@@ -389,8 +385,8 @@ hr_type hr_cxx_dynamic(struct hr_spread *s, uint64_t at, int64_t *top_ret)
     uint32_t known = hr_map_get(&s->vtables, v);
     if (known == HR_NONE) {
         int64_t top = 0;
-        hr_type t = hr_type_of_vtable ? hr_type_of_vtable(s->n->types, v, &top) : 0;
-        if (!t && hr_vtable_class_name)
+        hr_type t = hr_type_of_vtable(s->n->types, v, &top);
+        if (!t)
             t = by_name(s, v, &top);
         if (top < -FAR || top > FAR)
             t = 0;

@@ -59,21 +59,17 @@ static bool better(struct hr_spread *s, uint64_t addr, const struct hr_cand *a, 
     return pa != pb ? pa > pb : a->type < b->type;
 }
 
-static struct hr_choice exact(struct hr_spread *s, hr_id id, uint64_t addr, uint8_t least)
+static struct hr_choice exact(struct hr_spread *s, hr_id id, uint64_t addr, uint8_t least, int fit)
 {
     const struct hr_cand *best = NULL;
-    int best_fit = 0;
     for (int i = 0; i < HR_CANDS; i++) {
         const struct hr_cand *c = &s->cand[id][i];
         if (!c->type || c->off || c->strength < least || !hr_type_is_struct(s->n, c->type))
             continue;
-        int fit = hr_fit(s, id, addr, size_of(s, c->type));
-        if (!fit || (c->strength <= HR_VOTE_LOCAL && hr_ops_plausible(s, addr, c->type) < 0))
+        if (hr_fit(s, id, addr, size_of(s, c->type)) < fit || (c->strength <= HR_VOTE_LOCAL && hr_ops_plausible(s, addr, c->type) < 0))
             continue;
-        if (!best || better(s, addr, c, best) || (fit > best_fit && !hr_embed_has(s, best->type, c->type, 0))) {
+        if (!best || better(s, addr, c, best))
             best = c;
-            best_fit = fit;
-        }
     }
     return best ? choice(best->type, best->strength == HR_VOTE_VTABLE ? HR_EV_VTABLE : HR_EV_POINTER) : choice(0, 0);
 }
@@ -133,7 +129,7 @@ static bool is_array(struct hr_spread *s, hr_id id, uint64_t addr, hr_type el, u
 {
     uint64_t each = size_of(s, el), usable = hr_block_size(s->h, id) - head;
     uint64_t n = each ? usable / each : 0;
-    if (n < 1 + !head || !hr_fit(s, id, addr, n * each + head))
+    if (n < 1 + !head || hr_fit(s, id, addr, n * each + head) != HR_FIT_EXACT)
         return false;
     uint64_t bad = 0, seen = 0;
     for (uint64_t i = 0; i < n && seen < LOOK_AT; i++, seen++) {
@@ -179,6 +175,18 @@ static struct hr_choice flexible(struct hr_spread *s, hr_id id, uint8_t least)
     return choice(0, 0);
 }
 
+/* Does something else lie behind a `type` at the block's start? Then the block is a pool, not a `type` with a tail. */
+static bool shared(struct hr_spread *s, hr_id id, hr_type type)
+{
+    for (int i = 0; i < HR_CANDS; i++) {
+        const struct hr_cand *c = &s->cand[id][i];
+        if (c->type && c->strength >= HR_VOTE_LOCAL && hr_type_is_struct(s->n, c->type) &&
+            (c->off >= size_of(s, type) || c->flags & HR_CAND_ARRAY))
+            return true;
+    }
+    return false;
+}
+
 /* Larger than the type and no array: the type with something behind it. */
 static struct hr_choice prefix(struct hr_spread *s, hr_id id, uint64_t addr)
 {
@@ -199,6 +207,8 @@ static struct hr_choice prefix(struct hr_spread *s, hr_id id, uint64_t addr)
         return choice(0, 0);
     if (best->strength != HR_VOTE_VTABLE && size_of(s, best->type) && is_array(s, id, addr, best->type, 0, false))
         return choice(array_of(s, best->type), HR_EV_ARRAY);
+    if (shared(s, id, best->type))
+        return choice(0, 0);
     return choice(best->type, best->strength == HR_VOTE_VTABLE ? HR_EV_VTABLE : HR_EV_POINTER);
 }
 
@@ -250,13 +260,15 @@ struct hr_choice hr_decide(struct hr_spread *s, hr_id id, uint64_t addr, int lev
             return choice(c->type, c->strength == HR_VOTE_ASSUMED ? HR_EV_ASSUMED : HR_EV_CONTAINER);
     }
     uint8_t least = level < 2 ? HR_VOTE_POINTER : HR_VOTE_LOCAL;
-    struct hr_choice c = exact(s, id, addr, least);
+    struct hr_choice c = exact(s, id, addr, least, HR_FIT_EXACT);
     if (!c.type)
         c = part_of(s, id, addr, least);
     if (!c.type)
         c = flexible(s, id, least);
     if (!c.type && level >= 1)
         c = array(s, id, addr, least);
+    if (!c.type && level >= 1)
+        c = exact(s, id, addr, least, HR_FIT_SLACK);
     if (!c.type && level >= 2)
         c = prefix(s, id, addr);
     if (!c.type && level >= 2)

@@ -132,7 +132,7 @@ size_t hr_embed_find(struct hr_spread *s, hr_id id, uint64_t addr, hr_type part,
                 uint64_t in = e->off + (uint64_t)k * e->stride;
                 if (in > a.off || a.off - in + r->size > usable)
                     continue;
-                if (in == a.off && r->kind == HR_T_STRUCT && hr_fit(s, id, addr, r->size) && !known(ret, found, e->in) &&
+                if (in == a.off && r->kind == HR_T_STRUCT && hr_fit(s, id, addr, r->size) == HR_FIT_EXACT && !known(ret, found, e->in) &&
                     found < cap)
                     ret[found++] = e->in;
                 if (n < NEST)

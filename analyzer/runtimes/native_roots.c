@@ -23,11 +23,29 @@ enum hr_status hr_native_add_root(struct hr_native *n, const struct hr_root *r)
 
 /* ---- segments ---- */
 
+static bool in_region(const struct hr_native *n, uint64_t addr)
+{
+    const struct hr_regionvec *r = &n->heap->regions;
+    size_t lo = 0, hi = r->n;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (r->v[mid].addr <= addr)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo && addr - r->v[lo - 1].addr < r->v[lo - 1].size;
+}
+
 /* Memory the program can have put a pointer into: whatever is writable; and what the dump itself (not a file) holds and is
  * no code: pages made read-only or inaccessible after they were filled. */
-static bool holds_pointers(const struct hr_segment *s)
+static bool holds_pointers(const struct hr_native *n, const struct hr_segment *s)
 {
     if (!s->bytes.n || s->flags & HR_SEG_DEVICE)
+        return false;
+    /* What an arena has reserved behind its end and not used yet: inaccessible, zero, and in a debugger's core in full (and
+     * called readable there). */
+    if (!(s->flags & HR_SEG_W) && s->addr && in_region(n, s->addr - 1))
         return false;
     return s->flags & HR_SEG_W || !(s->flags & (HR_SEG_X | HR_SEG_FROM_FILE));
 }
@@ -99,7 +117,7 @@ static enum hr_status base_layer(struct hr_native *n, struct hr_itemvec *out)
     struct hr_itemvec data = {.max = HR_MAX_ROOTS};
     enum hr_status st = data_ranges(n, &data);
     for (size_t i = 0; i < n->img->segs.n && st == HR_OK; i++)
-        if (holds_pointers(&n->img->segs.v[i]))
+        if (holds_pointers(n, &n->img->segs.v[i]))
             st = add_segment(n, i, &data, out);
     hr_itemvec_deinit(&data);
     HR_TRY(st);
