@@ -102,7 +102,8 @@ static void scan_weak(struct hr_marker *m)
     }
 }
 
-/* Bytes of blocks given back, which the allocator keeps as if in use. */
+/* Bytes of blocks given back, which the allocator keeps as if in use; but not its own links in them: a mangled one looks like
+ * an address of anything in the same heap. */
 static void scan_cached(struct hr_marker *m)
 {
     const struct hr_heap *h = m->h;
@@ -111,7 +112,10 @@ static void scan_cached(struct hr_marker *m)
         if (!next)
             return;
         id = (hr_id)(next - h->state);
-        hr_refs_range(&m->refs, hr_block_addr(h, id), hr_block_size(h, id), m->word, m);
+        uint32_t allocator = h->arenas.v[hr_block_arena(h, id)].allocator;
+        uint64_t links = allocator < h->allocators.n ? h->allocators.v[allocator].cached_links : 0;
+        links = hr_min(links, hr_block_size(h, id));
+        hr_refs_range(&m->refs, hr_block_addr(h, id) + links, hr_block_size(h, id) - links, m->word, m);
     }
 }
 

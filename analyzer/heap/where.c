@@ -69,6 +69,16 @@ hr_id hr_heap_at(const struct hr_heap *h, uint64_t addr, uint64_t *into_ret)
     return id;
 }
 
+/* One past the last block may be where another mapping begins (a thread's stack right behind an mmapped chunk is common, and
+ * the thread's descriptor says where its stack begins): then the address is that mapping's. */
+static bool begins_mapping(const struct hr_heap *h, uint64_t addr)
+{
+    if (!h->image)
+        return false;
+    uint32_t i = hr_image_seg_above(h->image, addr);
+    return i < h->image->segs.n && h->image->segs.v[i].addr == addr;
+}
+
 /* Where each piece ends for lookups: at the next one, or one past all blocks so far (hosts reach over their parts). */
 static void close_pieces(struct hr_heap *h)
 {
@@ -79,6 +89,8 @@ static void close_pieces(struct hr_heap *h)
         p->last = reach;
         if (i + 1 < h->pieces.n && h->pieces.v[i + 1].addr <= reach)
             p->last = h->pieces.v[i + 1].addr - 1;
+        else if (p->last > p->addr && begins_mapping(h, p->last))
+            p->last--;
         h->hi = hr_max(h->hi, p->last);
     }
     h->lo = h->pieces.n ? h->pieces.v[0].addr : 0;
