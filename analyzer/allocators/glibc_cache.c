@@ -173,13 +173,19 @@ static void take(struct glibc *g, struct hr_heap *h, hr_id id)
         tc_list(g, h, tc, i);
 }
 
+/* A chunk whose rest would have been smaller than a chunk is handed out whole, so it may be up to that larger. */
+static bool tc_sized(const struct glibc *g, const struct hr_heap *h, hr_id id)
+{
+    return h->size[id] + (uint32_t)g->l.word - g->l.tc_chunk < g->l.minsize;
+}
+
 /* The block at addr, if it is one of a tcache's size, in use, that looks like one. */
 static hr_id candidate(const struct glibc *g, const struct hr_heap *h, uint64_t addr, struct tc_look *look_ret)
 {
     if (addr & (g->l.align - 1u))
         return HR_NONE;
     hr_id id = exactly(h, addr);
-    if (id == HR_NONE || h->size[id] != g->l.tc_chunk - (unsigned)g->l.word || h->state[id] != HR_USED)
+    if (id == HR_NONE || !tc_sized(g, h, id) || h->state[id] != HR_USED)
         return HR_NONE;
     *look_ret = look(g, h, addr);
     return look_ret->sound ? id : HR_NONE;
@@ -258,7 +264,7 @@ static unsigned by_threads(struct glibc *g, struct hr_heap *h)
             continue;
         hr_id id = exactly(h, tc);
         /* At the right place and of the right size: taken even if its content is damaged, which is then noted. */
-        if (id != HR_NONE && h->size[id] == g->l.tc_chunk - (unsigned)g->l.word && h->state[id] == HR_USED) {
+        if (id != HR_NONE && tc_sized(g, h, id) && h->state[id] == HR_USED) {
             take(g, h, id);
             found++;
         }
@@ -281,12 +287,11 @@ static bool first_chunk(const struct glibc *g, const struct hr_heap *h, hr_id id
 static unsigned by_shape(struct glibc *g, struct hr_heap *h, bool with_empty)
 {
     unsigned found = 0;
-    uint32_t size = g->l.tc_chunk - (unsigned)g->l.word;
     struct hr_block_iter it = hr_block_iter(h, 0);
     while (it.id < h->n) {
         hr_id id = it.id;
         uint64_t addr = hr_block_next(&it);
-        if (h->size[id] != size || h->state[id] != HR_USED)
+        if (!tc_sized(g, h, id) || h->state[id] != HR_USED)
             continue;
         struct tc_look l = look(g, h, addr);
         if (l.sound && (l.lists || (with_empty && first_chunk(g, h, id)))) {

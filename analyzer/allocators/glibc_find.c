@@ -203,6 +203,20 @@ static bool by_code(struct glibc *g)
     return false;
 }
 
+/* The ring's member that lies behind no heap_info: the other arenas lie in their own heaps. */
+static uint64_t main_of(const struct glibc *g, const struct glibc_layout *l, uint64_t start)
+{
+    uint64_t a = start, ar;
+    for (unsigned n = 0; n < MAX_ARENAS; n++) {
+        uint64_t heap = a & ~(g->heap_max - 1);
+        if (a - heap > 64 || !glibc_word(g, heap, &ar) || ar != a)
+            return a;
+        if (!glibc_word(g, a + l->next, &a) || a == start)
+            break;
+    }
+    return start;
+}
+
 /* The ring of `next` from bins at `bins` leads back to a start shortly before them. */
 static uint64_t start_of(const struct glibc *g, uint64_t bins)
 {
@@ -211,7 +225,7 @@ static uint64_t start_of(const struct glibc *g, uint64_t bins)
         hr_glibc_layout(&l, g->img->word, hr_glibc_align(g->img, *e), *e);
         uint64_t start = bins - l.bins;
         if (start < bins && likely(g, &l, start) >= 8 + 2)
-            return start;
+            return main_of(g, &l, start);
     }
     return 0;
 }
@@ -241,19 +255,15 @@ static bool around(struct glibc *g, uint64_t slot)
 static inline __attribute__((always_inline)) bool scan(struct glibc *g, const struct hr_segment *s, unsigned w, bool big)
 {
     const uint8_t *p = s->bytes.p;
-    uint64_t n = hr_min(s->bytes.n, MAX_DATA), run = 0;
+    uint64_t n = hr_min(s->bytes.n, MAX_DATA), skip = 0;
     for (uint64_t off = -s->addr & (w - 1); off + 2 * w <= n; off += w) {
         uint64_t v = hr_word_load(p + off, w, big);
         if (v != s->addr + off - 2 * w || hr_word_load(p + off + w, w, big) != v)
             continue;
-        /* Eight heads in a row, else other lists would be looked at closely. */
-        for (run = 1; run < 8 && off + 2 * w * (run + 1) <= n; run++)
-            if (hr_word_load(p + off + 2 * w * run, w, big) != s->addr + off + 2 * w * (run - 1))
-                break;
-        if (run == 8 && around(g, s->addr + off))
+        /* A list head of other code points at itself, not two words before itself: this is rare. */
+        if (off >= skip && around(g, s->addr + off))
             return true;
-        if (run == 8)
-            off += 16 * w - w;
+        skip = off >= skip ? off + 2ull * w * 8 : skip; /* no closer look at its neighbours */
     }
     return false;
 }
@@ -379,14 +389,26 @@ static bool tcache_params(const struct glibc *g, uint64_t addr)
     uint64_t bins, bytes, at = addr + l->mp_tcache_bins;
     if (!l->mp_tcache_bins)
         return true;
-    return glibc_word(g, at, &bins) && glibc_word(g, at + l->word, &bytes) && bins <= 64 + 1 &&
+    return glibc_word(g, at, &bins) && glibc_word(g, at + l->word, &bytes) && bins <= 64 + 1 && !bins == !bytes &&
            (l->minor >= 42 || glibc_up(bytes + l->word, l->align) <= (uint64_t)l->minsize + 64u * l->align);
 }
 
-/* In the writable data of the module that main_arena is in: sbrk_base has to be what main_arena's numbers say. */
+/* A word that may be sbrk_base: `base` when main_arena's numbers give it, else where a first chunk begins. */
+static bool base_fits(const struct glibc *g, uint64_t v, uint64_t base)
+{
+    uint64_t head;
+    if (base)
+        return v == base;
+    uint64_t p = glibc_up(v + 2 * g->l.word, g->l.align) - 2 * g->l.word;
+    const struct hr_segment *s = v ? hr_image_find(g->img, p, NULL) : NULL;
+    return s && s->module == HR_NONE && glibc_word(g, p + g->l.word, &head) &&
+           (head & GLIBC_FLAGS) == GLIBC_PREV_INUSE && head >= g->l.minsize && head <= s->addr + s->msize - p;
+}
+
+/* In the writable data of the module that main_arena is in. */
 static void mp_by_shape(struct glibc *g, uint64_t base)
 {
-    uint64_t start = g->bins - g->l.bins;
+    uint64_t start = g->bins - g->l.bins, w = g->l.word;
     uint32_t module = hr_image_module_at(g->img, start);
     unsigned found = 0;
     struct glibc_mp best = {0}, m;
@@ -394,11 +416,11 @@ static void mp_by_shape(struct glibc *g, uint64_t base)
         const struct hr_segment *s = &g->img->segs.v[i];
         if (!(s->flags & HR_SEG_W) || (module == HR_NONE ? start - s->addr >= s->msize : s->module != module))
             continue;
-        uint64_t n = hr_min(s->bytes.n, MAX_DATA), w = g->l.word;
-        for (uint64_t off = g->l.mp_sbrk_base; off + w <= n; off += w) {
-            if (hr_word_load(s->bytes.p + off, (unsigned)w, g->img->big) != base)
-                continue;
+        uint64_t n = hr_min(s->bytes.n, MAX_DATA);
+        for (uint64_t off = (-s->addr & (w - 1)) + g->l.mp_sbrk_base; off + w <= n; off += w) {
             uint64_t a = s->addr + off - g->l.mp_sbrk_base;
+            if (a % w || !base_fits(g, hr_word_load(s->bytes.p + off, (unsigned)w, g->img->big), base))
+                continue;
             if (read_mp(g, a, &m) && tcache_params(g, a) && !found++)
                 best = m;
         }
@@ -419,6 +441,8 @@ void hr_glibc_find_mp(struct glibc *g)
         return;
     }
     uint64_t end = a->top + a->top_size;
-    if (a->top_size && !a->noncontiguous && end > a->system)
+    if (a->noncontiguous)
+        mp_by_shape(g, 0);
+    else if (a->top_size && end > a->system)
         mp_by_shape(g, end - a->system);
 }

@@ -54,17 +54,31 @@ static bool chunk_at(const struct glibc *g, uint64_t p, uint64_t seg, uint64_t l
     return true;
 }
 
+/* memalign moves the header on and leaves the old one behind: of two for one mapping the deeper one counts. Where it can
+ * be: before the first or second address of its alignment that leaves room for a chunk. */
+static void deeper(const struct glibc *g, uint64_t seg, uint64_t limit, struct candidate *c)
+{
+    uint64_t map = c->map, hdr = 2u * g->l.word;
+    struct candidate x;
+    for (uint64_t align = 2u * g->l.align; align && align < limit - map; align *= 2) {
+        uint64_t user = glibc_up(map + hdr, align);
+        for (int k = 0; k < 2; k++, user += align)
+            if (user > c->chunk + hdr && user < limit && user > map && chunk_at(g, user - hdr, seg, limit, &x) &&
+                x.map == map)
+                *c = x;
+    }
+}
+
 /* Places in a page where a header can be: its start, and before each power of two that memalign was asked for. */
 static bool chunk_in_page(const struct glibc *g, uint64_t page, uint64_t seg, uint64_t limit, struct candidate *ret)
 {
-    unsigned hdr = 2u * g->l.word;
-    uint64_t first = page + glibc_up(hdr, g->l.align) - hdr;
-    if (chunk_at(g, first, seg, limit, ret))
-        return true;
-    for (uint64_t align = 2u * g->l.align; align <= g->page; align *= 2)
-        if (chunk_at(g, page + align - hdr, seg, limit, ret))
-            return true;
-    return false;
+    uint64_t hdr = 2u * g->l.word, first = page + glibc_up(hdr, g->l.align) - hdr;
+    bool found = chunk_at(g, first, seg, limit, ret);
+    for (uint64_t align = 2u * g->l.align; align <= g->page && !found; align *= 2)
+        found = chunk_at(g, page + align - hdr, seg, limit, ret);
+    if (found)
+        deeper(g, seg, limit, ret);
+    return found;
 }
 
 static enum hr_status scan_segment(struct glibc *g, const struct hr_segment *s, const struct claims *c, size_t *claim,

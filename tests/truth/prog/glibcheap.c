@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { MAX = 400000 };
@@ -240,9 +241,9 @@ int main(int argc, char **argv)
             for (unsigned n = ARG; n--;)
                 keep(l, calloc(1, 640));
         } else if (!strcmp(w, "fork")) {
-            if (fork())
-                for (;;)
-                    pause();
+            pid_t child = fork();
+            if (child)
+                _exit(waitpid(child, NULL, 0) != child);
         } else if (!strcmp(w, "trim"))
             malloc_trim(0);
         else if (!strcmp(w, "die"))
