@@ -192,6 +192,11 @@ def malloc_info(xml_file):
     return out
 
 
+def free_with_headers(arena, word):
+    """Of heapray's arena row, what malloc_info calls rest: a header word a chunk, two for top, which has no successor to share with."""
+    return arena["free_bytes"] + word * (arena["free_blocks"] + 1)
+
+
 def census(p, name):
     """Asks a process started with census_env(name): ({arena address: (blocks, usable bytes)}, malloc_info). 0 main, 1 mmapped."""
     os.kill(p.pid, signal.SIGUSR2)

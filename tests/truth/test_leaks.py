@@ -122,7 +122,7 @@ def arenas(core, info, extra, label):
         name = f"{label}: arena with {a['system_bytes']} bytes"
         # malloc_info's "rest" counts free chunks, top among them, with their headers.
         hr.eq(a["free_blocks"], i["rest"][0], f"{name}: free chunks")
-        hr.eq(a["free_bytes"] + 8 * a["free_blocks"], i["rest"][1], f"{name}: free bytes with headers", a)
+        hr.eq(hr.free_with_headers(a, hr.word_size(core)), i["rest"][1], f"{name}: free bytes with headers", a)
         hr.eq(a["used_bytes"] + a["cached_bytes"] + a["free_bytes"] + a["own_bytes"] + a["overhead_bytes"], a["mapped_bytes"],
               f"{name}: sums to the region", a)
 
