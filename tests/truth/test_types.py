@@ -19,7 +19,7 @@ def plain(name):
 # What the block's type has to be, given what lies in it. {} is the element's type.
 HOW = {
     "object": lambda t: re.escape(t),
-    "array": lambda t: re.escape(t) + r"(\[\d*\])?|" + (r"char.*|std::string.*" if t == "char" else r"(?!)"),
+    "array": lambda t: re.escape(t) + r"(\[\d*\])?|" + (r"(text\()?char.*|std::string.*" if t == "char" else r"(?!)"),
     "rbnode": lambda t: r"(std::)?_Rb_tree_node<" + re.escape(t) + r">",
     "listnode": lambda t: r"(std::)?_List_node<" + re.escape(t) + r">",
     "fwdnode": lambda t: r"(std::)?_Fwd_list_node<" + re.escape(t) + r">",
