@@ -26,7 +26,8 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fra
 SRC := $(wildcard analyzer/*/*.c analyzer/*/*/*.c analyzer/*.c formats/*/*.c rules/engine/*.c)
 MAIN := analyzer/main.c
 LIBSRC := $(filter-out $(MAIN),$(SRC))
-LIBOBJ := $(LIBSRC:%.c=$(B)/%.o)
+LIBOBJ := $(LIBSRC:%.c=$(B)/%.o) $(B)/rules/packs.o
+PACKS := $(sort $(wildcard rules/packs/*.rules))
 MAKEOBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tests/make/*.c)) # writers of ELF, DWARF, heap images: linked into every test
 programs = $(patsubst %.c,$(B)/%,$(wildcard $(1)))
 UNITS := $(call programs,tests/unit/test_*.c)
@@ -59,6 +60,15 @@ $(UNITS) $(SWEEPS) $(TOOLS) $(BENCHES): $(B)/%: %.c $(MAKEOBJ) $(B)/libheapray.a
 $(FUZZ): private WARN += -Wno-unused-result
 $(FUZZ): $(B)/%: %.c $(B)/tests/fuzz/replay.o $(MAKEOBJ) $(B)/libheapray.a
 	$(LINK)
+# The built-in rules become strings of the program.
+$(B)/rules/packs.c: $(PACKS) Makefile
+	@mkdir -p $(@D)
+	@{ echo '#include "rules/engine/packs.h"'; echo 'const struct hr_pack hr_packs[] = {'; \
+	  for f in $(PACKS); do echo "{\"$$f\", \"\""; \
+	    sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/"/' -e 's/$$/\\n"/' $$f; echo '},'; done; \
+	  echo '{0, 0}};'; } >$@
+$(B)/rules/packs.o: $(B)/rules/packs.c
+	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
 layers:

@@ -158,12 +158,19 @@ static void node_field(struct hr_session *s, hr_id id, const char *name, struct 
 static void o_field(void *ctx, uint64_t row, const char *name, struct hr_value *ret) { node_field(S, (hr_id)row, name, ret); }
 
 #define OBJ HR_COST_OBJECT
+/* hr_reach_name() as a table: rules compare the column's bytes with the number of a word. */
+static const char *const reach_words[] = {
+    [HR_REACHABLE] = "reachable",         [HR_REACH_INTERIOR] = "interior", [HR_REACH_REGISTER] = "register",
+    [HR_REACH_DEAD_STACK] = "dead_stack", [HR_REACH_CACHED] = "cached",     [HR_LEAKED_DIRECT] = "leaked_direct",
+    [HR_LEAKED_INDIRECT] = "leaked_indirect", [HR_LEAKED_CYCLE] = "leaked_cycle",
+};
 static const struct hr_attr object_attrs[] = {
     {"addr", HR_V_NUM, OBJ, 0, "address of the block", o_addr, NULL, 0, NULL},
     {"size", HR_V_NUM, OBJ, 0, "usable bytes of the block", o_size, NULL, 0, NULL},
     {"type", HR_V_TYPE, HR_COST_TYPE, HR_NEED_TYPES, "its type", o_type, NULL, 0, NULL},
     {"state", HR_V_STR, OBJ, 0, "used, cached or free", o_state, NULL, 0, NULL},
-    {"reach", HR_V_STR, OBJ, HR_NEED_REACH, "how it is reachable, or in which way it is leaked", o_reach, NULL, 0, NULL},
+    {"reach", HR_V_STR, OBJ, HR_NEED_REACH, "how it is reachable, or in which way it is leaked", o_reach, NULL, 1, NULL, reach_words,
+     sizeof reach_words / sizeof *reach_words},
     {"reachable", HR_V_BOOL, OBJ, HR_NEED_REACH, "a root leads here through pointers at starts of blocks", o_reachable, NULL, 0, NULL},
     {"leaked", HR_V_BOOL, OBJ, HR_NEED_REACH, "nothing leads here", o_leaked, NULL, 0, NULL},
     {"interior_only", HR_V_BOOL, OBJ, HR_NEED_REACH, "only pointers into the middle, tagged or past the end lead here", o_interior_only, NULL, 0, NULL},
@@ -356,6 +363,21 @@ GET(a_pin_count)
     const struct hr_pin *p = first_pin(ctx, row);
     num(ret, p ? p->count : 0);
 }
+GET(a_top_pin_addr)
+{
+    if (farena(ctx, row)->top_pin == HR_NONE)
+        ret->kind = HR_V_UNKNOWN;
+    else
+        num(ret, hr_block_addr(S->heap, farena(ctx, row)->top_pin));
+}
+GET(a_top_pin_type)
+{
+    hr_id id = farena(ctx, row)->top_pin;
+    if (id == HR_NONE)
+        ret->kind = HR_V_UNKNOWN;
+    else
+        type_value(S, hr_node_type(S->heap, id), id, ret);
+}
 static bool a_subject(void *ctx, uint64_t row, uint64_t *addr, char *buf, size_t cap)
 {
     const struct hr_pin *p = S->frag ? first_pin(ctx, row) : NULL;
@@ -383,6 +405,8 @@ static const struct hr_attr arena_attrs[] = {
     {"releasable", HR_V_NUM, OBJ, HR_NEED_FRAG, "bytes trimming would give back to the system now", a_releasable, NULL, 0, NULL},
     {"whole_pages", HR_V_NUM, OBJ, HR_NEED_FRAG, "bytes of whole free pages between live blocks", a_whole_pages, NULL, 0, NULL},
     {"below_pin", HR_V_NUM, OBJ, HR_NEED_FRAG, "free bytes kept from being trimmed by the last live block", a_below_pin, NULL, 0, NULL},
+    {"top_pin_addr", HR_V_NUM, OBJ, HR_NEED_FRAG, "address of the live block that keeps the end from being trimmed", a_top_pin_addr, NULL, 0, NULL},
+    {"top_pin_type", HR_V_TYPE, OBJ, HR_NEED_FRAG, "its type", a_top_pin_type, NULL, 0, NULL},
     {"pinned_by", HR_V_STR, OBJ, HR_NEED_FRAG, "which live blocks pin most of the free runs", a_pinned_by, NULL, 0, NULL},
     {"pin_type", HR_V_STR, OBJ, HR_NEED_FRAG, "type of most of them", a_pin_type, NULL, 0, NULL},
     {"pin_count", HR_V_NUM, OBJ, HR_NEED_FRAG, "how many of that type", a_pin_count, NULL, 0, NULL},
@@ -391,7 +415,11 @@ static const struct hr_attr arena_attrs[] = {
 /* ---- size classes ---- */
 static const struct hr_size_class *klass(void *ctx, uint64_t row) { return &S->frag->classes.v[row]; }
 static uint64_t classes_count(void *ctx) { return S->frag->classes.n; }
-GET(k_arena) { text(ret, hr_strs_get(S->strs, S->heap->arenas.v[klass(ctx, row)->arena].name)); }
+GET(k_arena)
+{
+    uint32_t a = klass(ctx, row)->arena;
+    text(ret, a < S->heap->arenas.n ? hr_strs_get(S->strs, S->heap->arenas.v[a].name) : "all arenas");
+}
 GET(k_size) { num(ret, klass(ctx, row)->size); }
 GET(k_used) { num(ret, klass(ctx, row)->used); }
 GET(k_cached) { num(ret, klass(ctx, row)->cached); }
@@ -496,6 +524,8 @@ G(g_roots_complete) { boolean(ret, S->heap->roots_complete); }
 G(g_leak_bytes) { num(ret, S->leaks ? S->leaks->bytes : 0); }
 G(g_leak_blocks) { num(ret, S->leaks ? S->leaks->blocks : 0); }
 G(g_leak_count) { num(ret, S->leaks ? S->leaks->list.n : 0); }
+G(g_shared_bytes) { num(ret, S->leaks ? S->leaks->shared_bytes : 0); }
+G(g_shared_blocks) { num(ret, S->leaks ? S->leaks->shared_blocks : 0); }
 G(g_path) { text(ret, hr_base_name(S->opt.image)); }
 G(g_target) { text(ret, S->image.arch ? S->image.arch->name : "unknown"); }
 static const struct hr_global session_globals[] = {
@@ -509,6 +539,8 @@ static const struct hr_global session_globals[] = {
     {"leak.bytes", HR_V_NUM, HR_NEED_REACH, "bytes of all leaked blocks", g_leak_bytes, NULL},
     {"leak.blocks", HR_V_NUM, HR_NEED_REACH, "all leaked blocks", g_leak_blocks, NULL},
     {"leak.count", HR_V_NUM, HR_NEED_REACH, "leaks: what as many calls of free() would give back", g_leak_count, NULL},
+    {"leak.shared_bytes", HR_V_NUM, HR_NEED_REACH, "bytes of leaked blocks that several leaks hold, so that no single one does", g_shared_bytes, NULL},
+    {"leak.shared_blocks", HR_V_NUM, HR_NEED_REACH, "how many those are", g_shared_blocks, NULL},
     {"image.path", HR_V_STR, 0, "name of the dump", g_path, NULL},
     {"target", HR_V_STR, 0, "processor architecture", g_target, NULL},
 };
@@ -586,9 +618,17 @@ void hr_model_refresh(struct hr_session_model *m, struct hr_session *s)
 {
     m->tables[0].live_col = s->heap ? s->heap->state : NULL;
     m->tables[0].live_val = HR_USED;
-    for (size_t i = 0; i < m->tables[0].nattrs; i++)
-        if (!strcmp(m->object_attrs[i].name, "retained") && s->retained) {
-            m->object_attrs[i].col = s->retained;
-            m->object_attrs[i].width = 8;
+    for (size_t i = 0; i < m->tables[0].nattrs; i++) {
+        struct hr_attr *a = &m->object_attrs[i];
+        if (!strcmp(a->name, "retained") && s->retained) {
+            a->col = s->retained;
+            a->width = 8;
+        } else if (!strcmp(a->name, "reach") && s->heap) {
+            a->col = s->heap->reach;
+            a->width = 1;
+        } else if (!strcmp(a->name, "type") && s->heap) {
+            a->col = s->heap->type;
+            a->width = sizeof *s->heap->type;
         }
+    }
 }

@@ -26,6 +26,16 @@ enum {
     HR_MAX_SKIPPED = 10000,       /* one per rule */
     HR_MAX_HOPS = 4096,           /* of one trace: a longer path is a linked list walked from its head */
     HR_MAX_MEMBERS = 20,          /* examples per finding: enough to recognise a pattern */
+    HR_MAX_RULE_FILE = 4 << 20,   /* bytes: the largest rule collections of other tools are under 1 MiB a file */
+    HR_MAX_RULE_BYTES = 64 << 20, /* syntax trees and texts of all rule files together */
+    HR_MAX_RULE_ERRORS = 100,     /* beyond this it is not a rule file */
+    HR_MAX_RULES = 4096,          /* rules, and also lets, sets, types, allows: each */
+    HR_MAX_RULE_INCLUDES = 256,   /* files, whatever way they include each other */
+    HR_MAX_RULE_NESTING = 8,      /* of includes */
+    HR_MAX_RULE_DEPTH = 200,      /* of an expression: the checker and the compiler recurse on it */
+    HR_MAX_RULE_CODE = 1 << 16,   /* instructions of one program: lets and sets are expanded in place */
+    HR_MAX_RULE_GROUPS = 1 << 18, /* groups of one rule: more is no summary */
+    HR_MAX_RULE_TEXT = 1024,      /* a rendered title: SARIF viewers cut there */
     HR_MAX_TABLE_BYTES = 64 << 20, /* text of one printed table: far beyond what anybody scrolls through */
     HR_MAX_ALL_FRAMES = 1 << 20,  /* of all threads together (about 400 bytes each) */
     HR_MAX_LOCALS = 16 << 20,     /* of all frames together */

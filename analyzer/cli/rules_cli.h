@@ -9,4 +9,7 @@
  * destroyed in any case (NULL-safe). */
 int hr_cli_rules(struct hr_cli *c, struct hr_rules **ret);
 
+/* Prints errors and warnings; returns how many errors there are. */
+size_t hr_cli_rule_errors(const struct hr_rules *rules);
+
 #endif

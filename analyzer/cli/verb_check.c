@@ -19,15 +19,23 @@ struct run {
     size_t nreports;
 };
 
-static int print_rule_errors(struct run *r)
+size_t hr_cli_rule_errors(const struct hr_rules *rules)
 {
-    const struct hr_ruleerrvec *e = hr_rules_errors(r->rules);
+    const struct hr_ruleerrvec *e = hr_rules_errors(rules);
+    size_t errors = 0;
     for (size_t i = 0; i < e->n; i++) {
         char buf[2048];
         hr_rules_format_error(&e->v[i], buf, sizeof buf);
         fprintf(stderr, "%s\n", buf); /* the engine escapes what it quotes */
+        errors += !e->v[i].warning;
     }
-    return hr_cli_error(HR_EXIT_USAGE, "%zu error%s in the rules", e->n, e->n == 1 ? "" : "s");
+    return errors;
+}
+
+static int print_rule_errors(struct run *r)
+{
+    size_t n = hr_cli_rule_errors(r->rules);
+    return n ? hr_cli_error(HR_EXIT_USAGE, "%zu error%s in the rules", n, n == 1 ? "" : "s") : -1;
 }
 
 int hr_cli_rules(struct hr_cli *c, struct hr_rules **ret)
@@ -37,19 +45,15 @@ int hr_cli_rules(struct hr_cli *c, struct hr_rules **ret)
         return hr_cli_error(HR_EXIT_INTERNAL, "out of memory");
     *ret = rules;
     struct run r = {.c = c, .rules = rules};
-    const char *name, *text;
-    enum hr_status st = HR_OK;
-    for (size_t i = 0, n; st == HR_OK && (n = hr_rules_builtin(i, &name, &text)); i++)
-        st = hr_rules_add(rules, name, text, n);
+    enum hr_status st = hr_rules_add_builtin(rules);
     for (size_t i = 0; i < c->rules.n && (st == HR_OK || st == HR_USAGE); i++) {
         enum hr_status one = hr_rules_add_file(rules, c->rules.v[i]);
-        if (one == HR_IO && !hr_rules_errors(rules)->n)
-            return hr_cli_error(HR_EXIT_USAGE, "rules file %s: %s", c->rules.v[i], strerror(errno));
         st = st == HR_OK ? one : st;
     }
     for (size_t i = 0; i < c->set.n && st == HR_OK; i++)
         st = hr_rules_set(rules, c->set.v[i]);
-    if (hr_rules_errors(rules)->n)
+    hr_rules_show_contents(rules, c->show_contents);
+    if (st != HR_OK && hr_rules_errors(rules)->n)
         return print_rule_errors(&r);
     if (st != HR_OK)
         return hr_cli_error(HR_EXIT_USAGE, "rules: %s", hr_status_name(st));
@@ -179,8 +183,8 @@ static int check(struct run *r)
         return hr_cli_error(HR_EXIT_USAGE, "no rule matches '%s' (see heapray rules)", c->only ? c->only : "*");
     hr_model_init(r->model, c->s);
     enum hr_status st = hr_rules_check(r->rules, &r->model->model);
-    if (hr_rules_errors(r->rules)->n)
-        return print_rule_errors(r);
+    if (hr_rules_errors(r->rules)->n && (code = print_rule_errors(r)) >= 0)
+        return code;
     if (st == HR_OK)
         st = evaluate(r);
     if (!hr_cli_ok(c, st))

@@ -76,14 +76,9 @@ static int check(struct hr_cli *c, struct hr_rules *rules)
     if (m && none) {
         hr_model_init(m, none);
         enum hr_status st = hr_rules_check(rules, &m->model);
-        const struct hr_ruleerrvec *e = hr_rules_errors(rules);
-        for (size_t i = 0; i < e->n; i++) {
-            char buf[2048];
-            hr_rules_format_error(&e->v[i], buf, sizeof buf);
-            fprintf(stderr, "%s\n", buf);
-        }
+        size_t errors = hr_cli_rule_errors(rules);
         struct hr_rule_info info;
-        code = st == HR_OK && !e->n ? HR_EXIT_OK : HR_EXIT_USAGE;
+        code = st == HR_OK && !errors ? HR_EXIT_OK : HR_EXIT_USAGE;
         if (!code)
             hr_outf(&c->out, "%zu rules, no errors\n", hr_rules_list(rules, 0, &info));
     }
