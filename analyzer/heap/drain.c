@@ -1,9 +1,9 @@
 /* The marker's hot loop: words -> candidates -> blocks -> words.
  *
- * Each hop touches memory that is in no cache: the line of start bits, then the block's bytes. So both are only asked for
- * (prefetch) and put into a ring; the work is done when the ring comes round. Measured on 2.5*10^7 blocks of 24-32 bytes:
- * see tests/bench/bench_mark.c. The stack is bounded; what does not fit is a bit, found again by a sweep. Every sweep follows at
- * least cap / 2 pushes and the stack is n / 16, so all sweeps together read the bits at most 32 times. */
+ * Each hop touches memory that is in no cache: the line of start bits, the block's byte of `reach`, the block's own bytes. So
+ * each is only asked for (prefetch) and put into a ring; the work is done when the ring comes round. The stack is bounded; what
+ * does not fit is a bit, found again by a sweep. Every sweep follows at least cap / 2 pushes and the stack is n / 16, so all
+ * sweeps together read the bits at most 32 times. */
 #include "analyzer/heap/marker.h"
 
 #define INLINE static inline __attribute__((always_inline))
@@ -18,59 +18,61 @@ static void push(struct hr_marker *m, struct hr_mark_item it)
     }
 }
 
-/* The bytes of a block if they lie together and need no second look. */
-static struct hr_mark_item item_of(const struct hr_marker *m, hr_id id, uint32_t piece)
+/* A block whose bytes and length are found when it is scanned. */
+static struct hr_mark_item look_up(hr_id id)
 {
-    const struct hr_piece *p = &m->h->pieces.v[piece];
-    uint64_t off = (uint64_t)m->h->granule[id] << p->shift;
-    const struct hr_span *s = &m->refs.bytes[piece];
-    return (struct hr_mark_item){off < s->n ? s->p + off : NULL, id, piece};
+    return (struct hr_mark_item){(const uint8_t *)"", id, HR_MARK_LOOK};
 }
 
 void hr_mark_reach(struct hr_marker *m, hr_id id, bool start)
 {
+    if (m->h->reach[id] < HR_MARK_OPEN)
+        return;
     if (m->starts_only && !start) {
-        if (!hr_bits_get(&m->seen, id))
-            hr_bits_set(&m->weak, id);
-    } else if (hr_bits_claim(&m->seen, id)) {
-        push(m, item_of(m, id, hr_block_piece(m->h, id)));
+        hr_bits_set(&m->weak, id);
+        return;
     }
+    m->h->reach[id] = m->class;
+    push(m, look_up(id));
 }
 
-/* Not a start: into block `id`, or an outer one, or a tag or nothing. */
+/* Not a start: into block `id`, or an outer one, or a tag, or nothing. */
 static void resolve_inner(struct hr_marker *m, const struct hr_mark_cand *c, hr_id id)
 {
     const struct hr_heap *h = m->h;
     const struct hr_piece *p = &h->pieces.v[c->piece];
     uint64_t into = c->addr - p->addr - ((uint64_t)h->granule[id] << p->shift);
-    if (into <= h->size[id] && h->size[id] != UINT32_MAX) {
-        if (m->starts_only)
-            hr_bits_set(&m->weak, id);
-        else if (hr_bits_claim(&m->seen, id))
-            push(m, item_of(m, id, c->piece));
-        return;
-    }
     bool start;
-    id = hr_refs_target(&m->refs, c->addr, &start);
+    if (into > h->size[id] || h->size[id] == UINT32_MAX)
+        id = hr_refs_target(&m->refs, c->addr, &start);
     if (id != HR_NONE)
         hr_mark_reach(m, id, false);
+}
+
+INLINE void settle(struct hr_marker *m, struct hr_mark_item it)
+{
+    uint8_t r = m->h->reach[it.id];
+    if (r < HR_MARK_OPEN)
+        return;
+    m->h->reach[it.id] = m->class;
+    it.words = r == HR_MARK_LOOK ? HR_MARK_LOOK : r - HR_MARK_OPEN;
+    push(m, it);
 }
 
 INLINE void resolve(struct hr_marker *m, const struct hr_mark_cand *c)
 {
     const struct hr_where_line *l = c->line;
     hr_id id = hr_where_rank((struct hr_where_at){l, c->bit}) - 1;
-    bool seen = hr_bits_get(&m->seen, id);
-    if (__builtin_expect(c->may_start && l->bits[c->bit >> 6] >> (c->bit & 63) & 1, 1)) {
-        if (seen)
-            return;
-        hr_bits_set(&m->seen, id);
-        uint64_t off = c->addr - m->h->pieces.v[c->piece].addr;
-        const struct hr_span *s = &m->refs.bytes[c->piece];
-        push(m, (struct hr_mark_item){off < s->n ? s->p + off : NULL, id, c->piece});
-    } else if (!seen || m->special) {
-        resolve_inner(m, c, id); /* special: even if id is seen, the word may be past its end, in a host around it */
+    if (__builtin_expect(!(c->may_start && l->bits[c->bit >> 6] >> (c->bit & 63) & 1), 0)) {
+        if (m->special || m->h->reach[id] >= HR_MARK_OPEN) /* special: it may be past the end of id, in a host around it */
+            resolve_inner(m, c, id);
+        return;
     }
+    __builtin_prefetch(&m->h->reach[id], 1);
+    struct hr_mark_item *f = &m->found[m->nfound++ % HR_MARK_FOUND], old = *f;
+    *f = (struct hr_mark_item){(const uint8_t *)(uintptr_t)(m->bias[c->piece] + c->addr), id, 0};
+    if (old.p)
+        settle(m, old);
 }
 
 static bool change_piece(struct hr_marker *m, uint64_t w)
@@ -112,7 +114,7 @@ INLINE void candidate(struct hr_marker *m, uint64_t w, bool plain)
         resolve(m, &old);
 }
 
-static bool flush_candidates(struct hr_marker *m)
+static bool flush_rings(struct hr_marker *m)
 {
     bool any = false;
     for (unsigned i = 0; i < HR_MARK_CANDS; i++) {
@@ -121,6 +123,14 @@ static bool flush_candidates(struct hr_marker *m)
             continue;
         c->line = NULL;
         resolve(m, &old);
+        any = true;
+    }
+    for (unsigned i = 0; i < HR_MARK_FOUND; i++) {
+        struct hr_mark_item *f = &m->found[m->nfound++ % HR_MARK_FOUND], old = *f;
+        if (!old.p)
+            continue;
+        f->p = NULL;
+        settle(m, old);
         any = true;
     }
     return any;
@@ -136,11 +146,6 @@ hr_refs_fn *hr_mark_word_fn(void) { return __builtin_cpu_supports("popcnt") ? wo
 hr_refs_fn *hr_mark_word_fn(void) { return word_plain; }
 #endif
 
-static void scan_range(struct hr_marker *m, hr_id id)
-{
-    hr_refs_range(&m->refs, hr_block_addr(m->h, id), hr_block_size(m->h, id), m->word, m);
-}
-
 void hr_mark_edge(void *ctx, hr_id to, uint8_t surety)
 {
     struct hr_marker *m = ctx;
@@ -148,20 +153,17 @@ void hr_mark_edge(void *ctx, hr_id to, uint8_t surety)
         hr_mark_reach(m, to, surety != HR_SURE_INTERIOR && surety != HR_SURE_NONE);
 }
 
-/* Blocks whose words are not simply read one after the other. A reached block also reaches the host it lies in: the inner
- * allocator holds that. */
-static bool scan_special(struct hr_marker *m, const struct hr_mark_item *it)
+/* A reached block also reaches the host it lies in: the inner allocator holds that. False: an ordinary block. */
+static bool scan_special(struct hr_marker *m, hr_id id)
 {
     const struct hr_mark_options *o = m->opt;
-    hr_id host = m->h->regions.v[m->h->pieces.v[it->piece].region].host;
+    hr_id host = m->h->regions.v[hr_block_region(m->h, id)].host;
     if (host != HR_NONE)
         hr_mark_reach(m, host, true);
-    if (o->claims && o->claims(o->ctx, it->id))
-        o->edges(o->ctx, it->id, hr_mark_edge, m);
-    else if (m->h->state[it->id] == HR_HOST)
-        hr_refs_host(&m->refs, it->id, m->word, m);
-    else if (m->unaligned)
-        scan_range(m, it->id);
+    if (o->claims && o->claims(o->ctx, id))
+        o->edges(o->ctx, id, hr_mark_edge, m);
+    else if (m->h->state[id] == HR_HOST)
+        hr_refs_host(&m->refs, id, m->word, m);
     else
         return false;
     return true;
@@ -169,17 +171,15 @@ static bool scan_special(struct hr_marker *m, const struct hr_mark_item *it)
 
 INLINE void scan(struct hr_marker *m, const struct hr_mark_item *it, unsigned word, bool big)
 {
-    if (m->special && scan_special(m, it))
+    if (m->special && scan_special(m, it->id))
         return;
-    uint64_t size = m->h->size[it->id];
-    const struct hr_span *s = &m->refs.bytes[it->piece];
-    if (__builtin_expect(!it->p || size == UINT32_MAX || size > s->n - (size_t)(it->p - s->p), 0)) {
-        scan_range(m, it->id);
+    if (__builtin_expect(it->words == HR_MARK_LOOK, 0)) {
+        hr_refs_range(&m->refs, hr_block_addr(m->h, it->id), hr_block_size(m->h, it->id), m->word, m);
         return;
     }
     uint64_t lo = m->h->lo, width = m->h->hi - lo + m->refs.tag;
     bool decode = m->refs.mask != 0;
-    for (const uint8_t *p = it->p, *end = p + size / word * word; p < end; p += word) {
+    for (const uint8_t *p = it->p, *end = p + it->words * word; p < end; p += word) {
         uint64_t w = hr_word_load(p, word, big);
         if (w - lo <= width)
             candidate(m, w, true);
@@ -195,12 +195,12 @@ INLINE void drain(struct hr_marker *m, unsigned word, bool big)
         while (head - tail < HR_MARK_ITEMS && m->nstack) {
             struct hr_mark_item it = m->stack[--m->nstack];
             __builtin_prefetch(it.p);
-            __builtin_prefetch(&m->h->size[it.id]);
+            __builtin_prefetch(it.p + it.words * word - 1); /* most small blocks lie on two lines */
             m->item[head++ % HR_MARK_ITEMS] = it;
         }
         if (head != tail)
             scan(m, &m->item[tail++ % HR_MARK_ITEMS], word, big);
-        else if (!flush_candidates(m))
+        else if (!flush_rings(m))
             break;
     }
 }
@@ -225,7 +225,7 @@ static void sweep(struct hr_marker *m)
         while (m->pending.w[i]) {
             hr_id id = (hr_id)(i * 64 + (unsigned)__builtin_ctzll(m->pending.w[i]));
             m->pending.w[i] &= m->pending.w[i] - 1;
-            push(m, item_of(m, id, hr_block_piece(m->h, id)));
+            push(m, look_up(id));
             if (m->nstack > m->cap / 2)
                 drain_best(m);
         }

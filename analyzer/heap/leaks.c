@@ -212,7 +212,7 @@ static enum hr_status find(struct work *w)
     HR_TRY(collect(w));
     if (!w->n)
         return HR_OK;
-    HR_TRY(hr_refs_init(&w->refs, w->h, w->opt));
+    hr_refs_init(&w->refs, w->h, w->opt);
     HR_TRY(hr_graph_build(w->n, edges, w, &w->g));
     HR_TRY(components(w));
     HR_TRY(sources(w));
@@ -229,7 +229,6 @@ enum hr_status hr_leaks_find(struct hr_heap *h, const struct hr_mark_options *op
         return HR_NOMEM;
     w.out->list.max = w.out->ring.max = HR_MAX_BLOCKS;
     enum hr_status s = h->n && h->reach ? find(&w) : HR_OK;
-    hr_refs_deinit(&w.refs);
     hr_bits_deinit(&w.in);
     hr_bits_deinit(&w.looped);
     hr_graph_destroy(w.g);

@@ -7,57 +7,53 @@
 
 enum { STACK_MIN = 4096 }; /* blocks; more than n / 16 for small heaps, which then never overflow */
 
-static bool can_be_reached(uint8_t state) { return state == HR_USED || state == HR_HOST; }
+/* Marks every block that can be reached as open. Pieces whose bytes are astride segments, partly absent or unaligned are
+ * looked up block by block. */
+static void open_blocks(struct hr_marker *m)
+{
+    struct hr_heap *h = m->h;
+    unsigned word = h->image->word;
+    for (size_t i = 0; i < h->pieces.n; i++) {
+        const struct hr_piece *p = &h->pieces.v[i];
+        struct hr_span s = {NULL, 0};
+        if (p->last >= p->addr) /* else a nested piece has it all */
+            s = hr_image_peek(h->image, p->addr, p->last - p->addr);
+        bool plain = s.n == p->last - p->addr && !(((1u << p->shift) | p->addr) & m->refs.tag);
+        m->bias[i] = (uintptr_t)(s.p ? s.p : (const uint8_t *)"") - p->addr; /* never makes a NULL */
+        hr_id end = i + 1 < h->pieces.n ? h->pieces.v[i + 1].block0 : h->n;
+        for (hr_id id = p->block0; id < end; id++) {
+            uint8_t state = h->state[id];
+            uint32_t words = h->size[id] / word;
+            uint8_t open = plain && words < HR_MARK_LOOK - HR_MARK_OPEN ? (uint8_t)(HR_MARK_OPEN + words) : HR_MARK_LOOK;
+            m->special |= state == HR_HOST;
+            h->reach[id] = state == HR_USED || state == HR_HOST ? open : HR_REACH_UNKNOWN;
+        }
+    }
+}
 
 static enum hr_status init(struct hr_marker *m, struct hr_heap *h, const struct hr_mark_options *opt)
 {
-    *m = (struct hr_marker){.h = h, .opt = opt, .word = hr_mark_word_fn(), .piece_len = 0, .piece_addr = UINT64_MAX};
-    HR_TRY(hr_refs_init(&m->refs, h, opt));
-    HR_TRY(hr_bits_init(&m->seen, h->n));
-    HR_TRY(hr_bits_init(&m->before, h->n));
+    *m = (struct hr_marker){.h = h, .opt = opt, .word = hr_mark_word_fn(), .piece_addr = UINT64_MAX, .special = opt->claims};
+    hr_refs_init(&m->refs, h, opt);
     HR_TRY(hr_bits_init(&m->weak, h->n));
     HR_TRY(hr_bits_init(&m->pending, h->n));
     m->cap = hr_max(h->n / 16, STACK_MIN);
     m->stack = hr_alloc(m->cap * sizeof *m->stack);
+    m->bias = hr_alloc(h->pieces.n * sizeof *m->bias);
     if (!h->reach)
         h->reach = hr_alloc(h->n);
-    if (!m->stack || !h->reach)
+    if (!m->stack || !m->bias || !h->reach)
         return HR_NOMEM;
-    bool hosts = false;
-    for (uint64_t i = 0; i < h->n; i += 64) {
-        uint64_t not = 0;
-        for (uint64_t k = i; k < hr_min(i + 64, h->n); k++) {
-            not |= (uint64_t)!can_be_reached(h->state[k]) << (k & 63);
-            hosts |= h->state[k] == HR_HOST;
-        }
-        m->seen.w[i / 64] = m->before.w[i / 64] = not;
-    }
-    for (size_t i = 0; i < h->pieces.n; i++)
-        m->unaligned |= ((1u << h->pieces.v[i].shift) | h->pieces.v[i].addr) & m->refs.tag;
-    m->special = hosts || m->unaligned || opt->claims;
-    memset(h->reach, HR_REACH_UNKNOWN, h->n);
+    open_blocks(m);
     return HR_OK;
 }
 
 static void deinit(struct hr_marker *m)
 {
-    hr_refs_deinit(&m->refs);
-    hr_bits_deinit(&m->seen);
-    hr_bits_deinit(&m->before);
     hr_bits_deinit(&m->weak);
     hr_bits_deinit(&m->pending);
     hr_free(m->stack);
-}
-
-/* Everything newly seen is of this class. */
-static void end_phase(struct hr_marker *m, enum hr_reach class)
-{
-    hr_mark_drain(m);
-    for (uint64_t i = 0; i * 64 < m->h->n; i++) {
-        for (uint64_t fresh = m->seen.w[i] & ~m->before.w[i]; fresh; fresh &= fresh - 1)
-            m->h->reach[i * 64 + (unsigned)__builtin_ctzll(fresh)] = (uint8_t)class;
-        m->before.w[i] = m->seen.w[i];
-    }
+    hr_free(m->bias);
 }
 
 /* The phase a root belongs to, as the class of what it reaches. */
@@ -75,13 +71,13 @@ static enum hr_reach class_of(const struct hr_root *r)
     }
 }
 
-static void scan_roots(struct hr_marker *m, enum hr_reach class)
+static void scan_roots(struct hr_marker *m)
 {
     const struct hr_heap *h = m->h;
     const struct hr_mark_options *o = m->opt;
     for (size_t i = 0; i < h->roots.n; i++) {
         const struct hr_root *r = &h->roots.v[i];
-        if (class_of(r) != class)
+        if (class_of(r) != m->class)
             continue;
         bool start;
         hr_id id;
@@ -96,10 +92,8 @@ static void scan_roots(struct hr_marker *m, enum hr_reach class)
 
 static void scan_weak(struct hr_marker *m)
 {
-    for (uint64_t i = 0; i * 64 < m->h->n; i++) {
-        for (uint64_t w = m->weak.w[i] & ~m->seen.w[i]; w; w &= w - 1)
-            hr_mark_reach(m, (hr_id)(i * 64 + (unsigned)__builtin_ctzll(w)), false);
-    }
+    for (uint64_t i = hr_bits_next(&m->weak, 0); i != UINT64_MAX; i = hr_bits_next(&m->weak, i + 1))
+        hr_mark_reach(m, (hr_id)i, false);
 }
 
 /* Bytes of blocks given back, which the allocator keeps as if in use; but not its own links in them: a mangled one looks like
@@ -119,22 +113,17 @@ static void scan_cached(struct hr_marker *m)
     }
 }
 
-static void rest(struct hr_marker *m, struct hr_heap *h)
+static void rest(struct hr_marker *m)
 {
+    struct hr_heap *h = m->h;
     if (m->refs.absent && h->roots_complete) {
         h->roots_complete = false;
         hr_note(h->notes, HR_NOTE_DEGRADED, "reach.absent",
                 "memory that may hold pointers is not in the image: what nothing else points at is not called leaked");
     }
-    if (!h->roots_complete)
-        return;
-    for (uint64_t i = 0; i * 64 < h->n; i++) {
-        uint64_t left = ~m->seen.w[i];
-        if (h->n - i * 64 < 64)
-            left &= (1ull << (h->n - i * 64)) - 1;
-        for (; left; left &= left - 1)
-            h->reach[i * 64 + (unsigned)__builtin_ctzll(left)] = HR_LEAKED_DIRECT;
-    }
+    uint8_t left = h->roots_complete ? HR_LEAKED_DIRECT : HR_REACH_UNKNOWN;
+    for (hr_id id = 0; id < h->n; id++)
+        h->reach[id] = h->reach[id] >= HR_MARK_OPEN ? left : h->reach[id];
 }
 
 enum hr_status hr_mark(struct hr_heap *h, const struct hr_mark_options *opt)
@@ -142,21 +131,18 @@ enum hr_status hr_mark(struct hr_heap *h, const struct hr_mark_options *opt)
     static const struct hr_mark_options none;
     struct hr_marker m;
     enum hr_status s = init(&m, h, opt ? opt : &none);
-    if (s == HR_OK && h->n) {
-        m.starts_only = true;
-        scan_roots(&m, HR_REACHABLE);
-        end_phase(&m, HR_REACHABLE);
-        m.starts_only = false;
-        scan_weak(&m);
-        end_phase(&m, HR_REACH_INTERIOR);
-        scan_roots(&m, HR_REACH_REGISTER);
-        end_phase(&m, HR_REACH_REGISTER);
-        scan_roots(&m, HR_REACH_DEAD_STACK);
-        end_phase(&m, HR_REACH_DEAD_STACK);
-        scan_cached(&m);
-        end_phase(&m, HR_REACH_CACHED);
-        rest(&m, h);
+    for (m.class = HR_REACHABLE; s == HR_OK && h->n && m.class <= HR_REACH_CACHED; m.class++) {
+        m.starts_only = m.class == HR_REACHABLE;
+        if (m.class == HR_REACH_INTERIOR)
+            scan_weak(&m);
+        else if (m.class == HR_REACH_CACHED)
+            scan_cached(&m);
+        else
+            scan_roots(&m);
+        hr_mark_drain(&m);
     }
+    if (s == HR_OK)
+        rest(&m);
     deinit(&m);
     return s;
 }

@@ -6,8 +6,14 @@
 
 enum {
     HR_MARK_CANDS = 8,  /* words between fetching a line of start bits and reading it; measured: see bench_mark */
+    HR_MARK_FOUND = 8,  /* blocks between fetching their byte of `reach` and reading it */
     HR_MARK_ITEMS = 16, /* blocks between fetching their bytes and scanning them */
 };
+
+/* While marking, heap->reach[id] is a class only for blocks that are reached or cannot be. Any other value is
+ * HR_MARK_OPEN + the block's words, or HR_MARK_LOOK when it takes more than a number to scan it. So one byte, fetched ahead,
+ * answers both "reached before?" and "how long?". */
+enum { HR_MARK_OPEN = HR_LEAKED_CYCLE + 1, HR_MARK_LOOK = 255 };
 
 /* A word that points into a piece; its line of start bits is on the way to the cache. */
 struct hr_mark_cand {
@@ -17,31 +23,31 @@ struct hr_mark_cand {
     uint16_t bit;
     bool may_start;        /* plain, on a granule, not behind the last start */
 };
-/* A block to scan. p NULL: its bytes do not lie together, or it needs another look. */
+/* A block. p: its bytes, unless words is HR_MARK_LOOK. */
 struct hr_mark_item {
-    const uint8_t *p;
+    const uint8_t *p;      /* NULL: empty place in a ring */
     hr_id id;
-    uint32_t piece;
+    uint32_t words;
 };
 
 struct hr_marker {
     struct hr_refs refs;
-    const struct hr_heap *h;
+    struct hr_heap *h;
     const struct hr_mark_options *opt;
-    struct hr_bits seen;    /* reached, or not a block that can be */
-    struct hr_bits before;  /* `seen` as it was before this phase */
+    uint64_t *bias;         /* per piece: host address of its bytes = bias + address, if they lie together */
     struct hr_bits weak;    /* phase 1: something other than a start reference points here */
     struct hr_bits pending; /* reached, to be scanned, no room on the stack */
+    uint8_t class;          /* of this phase */
     bool starts_only;       /* phase 1 */
-    bool special;           /* there are hosts, claimed blocks, or: */
-    bool unaligned;         /* granules smaller than a word */
+    bool special;           /* there are hosts or claimed blocks */
     bool overflow;          /* pending has bits */
     hr_refs_fn *word;       /* hr_mark_word_fn() */
     struct hr_mark_item *stack;
     size_t nstack, cap;
     struct hr_mark_cand cand[HR_MARK_CANDS];
-    unsigned ncand;         /* written so far; the ring holds the last HR_MARK_CANDS */
+    struct hr_mark_item found[HR_MARK_FOUND];
     struct hr_mark_item item[HR_MARK_ITEMS];
+    unsigned ncand, nfound; /* written so far */
     /* The piece of the last word: most words point where the one before did. */
     uint64_t piece_addr, piece_len;
     const struct hr_where_line *piece_line;

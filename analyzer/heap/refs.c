@@ -1,23 +1,8 @@
 #include "analyzer/heap/refs.h"
 
-enum hr_status hr_refs_init(struct hr_refs *r, const struct hr_heap *h, const struct hr_mark_options *opt)
+void hr_refs_init(struct hr_refs *r, const struct hr_heap *h, const struct hr_mark_options *opt)
 {
     *r = (struct hr_refs){.h = h, .tag = h->image->word - 1u, .mask = opt->mask, .key = opt->key};
-    r->bytes = hr_zalloc(h->pieces.n, sizeof *r->bytes);
-    if (!r->bytes)
-        return HR_NOMEM;
-    for (size_t i = 0; i < h->pieces.n; i++) {
-        const struct hr_piece *p = &h->pieces.v[i];
-        if (p->last >= p->addr) /* else a nested piece has it all */
-            r->bytes[i] = hr_image_peek(h->image, p->addr, p->last - p->addr);
-    }
-    return HR_OK;
-}
-
-void hr_refs_deinit(struct hr_refs *r)
-{
-    hr_free(r->bytes);
-    r->bytes = NULL;
 }
 
 hr_id hr_refs_target(const struct hr_refs *r, uint64_t word, bool *start_ret)

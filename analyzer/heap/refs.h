@@ -11,14 +11,12 @@
 
 struct hr_refs {
     const struct hr_heap *h;
-    struct hr_span *bytes; /* per piece: what lies together in the image from its first block on */
     uint64_t tag;          /* low bits that may be a tag: 7 on 64-bit, 3 on 32-bit */
     uint64_t mask, key;    /* decoder; mask 0: none */
     bool absent;           /* memory that may hold pointers was asked for and is not in the image */
 };
 
-enum hr_status hr_refs_init(struct hr_refs *r, const struct hr_heap *h, const struct hr_mark_options *opt) HR_MUST;
-void hr_refs_deinit(struct hr_refs *r);
+void hr_refs_init(struct hr_refs *r, const struct hr_heap *h, const struct hr_mark_options *opt);
 
 /* HR_NONE: none. *start_ret: a start reference. */
 hr_id hr_refs_target(const struct hr_refs *r, uint64_t word, bool *start_ret);
