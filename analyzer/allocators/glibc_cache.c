@@ -218,10 +218,12 @@ static void vote(struct delta *v, unsigned *n, int64_t d, unsigned lists)
 static void sample_thread(const struct glibc *g, const struct hr_heap *h, uint64_t tp, struct delta *v, unsigned *n)
 {
     const unsigned w = g->l.word;
-    bool below = !g->img->arch || g->img->arch->tls_variant != 1;
-    uint64_t from = below ? tp - hr_min(tp, TLS_WINDOW) : tp, to = below ? tp : hr_sat_add(tp, TLS_WINDOW), word;
+    /* Static TLS lies below the thread pointer (x86), above it (arm, riscv), or from 0x7000 below on (ppc). */
+    uint64_t from = tp - hr_min(tp, TLS_WINDOW), to = hr_sat_add(tp, TLS_WINDOW), word;
     struct glibc_win win = {.img = g->img};
-    const struct hr_segment *s = hr_image_find(g->img, below ? tp - 1 : tp, NULL);
+    const struct hr_segment *s = hr_image_find(g->img, tp, NULL);
+    if (!s)
+        s = hr_image_find(g->img, tp - 1, NULL);
     if (!s)
         return;
     from = hr_max(from, s->addr);

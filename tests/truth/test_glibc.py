@@ -40,7 +40,6 @@ def dumpheap(core, *options):
 
 def check(core, said, name, options, spare=8):
     """One core read in one way. spare: blocks in use that are not the program's own (stdio, thread vectors)."""
-    word = hr.word_size(core)
     addrs = list(said.live) + list(said.freed)
     with open(hr.path("at"), "w") as f:
         f.write("\n".join(f"{a:x}" for a in addrs))
@@ -135,4 +134,5 @@ def test_options():
     scenario("huge pages", "mix 5000 threads 2 1000", {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}, spare=20)
 
 
-hr.main([test_mix, test_threads, test_sbrk, test_mmapped, test_options])
+if __name__ == "__main__":
+    hr.main([test_mix, test_threads, test_sbrk, test_mmapped, test_options])
