@@ -66,10 +66,7 @@ void hr_cli_json_begin(struct hr_cli *c, struct hr_json *j)
 
 static void print_note(struct hr_cli *c, const struct hr_note *n)
 {
-    hr_out_style(&c->out, n->level == HR_NOTE_INFO ? HR_DIM : HR_YELLOW);
-    hr_outf(&c->out, "%s: ", n->level == HR_NOTE_DAMAGE ? "damage" : "note");
-    hr_out_style(&c->out, HR_PLAIN);
-    hr_out_wrap(&c->out, 6, n->text);
+    hr_out_hang(&c->out, n->level == HR_NOTE_INFO ? HR_DIM : HR_YELLOW, n->level == HR_NOTE_DAMAGE ? "damage: " : "note: ", n->text);
 }
 
 void hr_cli_text_notes(struct hr_cli *c)

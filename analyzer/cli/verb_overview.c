@@ -1,4 +1,5 @@
 /* Bare `heapray CORE`: one screen. What this is, what filled it, the top suspects as sentences, the next commands. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "analyzer/cli/rules_cli.h"
@@ -123,38 +124,93 @@ static void print_types(struct hr_cli *c)
     hr_tab_print(t, 2);
 }
 
+/* Findings of one fingerprint are one suspect: a hundred rings of one shape are one mistake in the program. */
+struct suspect {
+    const struct hr_finding *f;
+    uint64_t alike, bytes;
+};
+HR_VEC(suspectvec, struct suspect)
+
+static int by_weight(const void *a, const void *b)
+{
+    const struct suspect *x = a, *y = b;
+    if (x->f->severity != y->f->severity)
+        return x->f->severity < y->f->severity ? 1 : -1;
+    if (x->bytes != y->bytes)
+        return x->bytes < y->bytes ? 1 : -1;
+    return x->f->fingerprint < y->f->fingerprint ? -1 : x->f->fingerprint > y->f->fingerprint;
+}
+
+static enum hr_status collect_suspects(const struct view *v, struct suspectvec *out)
+{
+    struct hr_map index;
+    enum hr_status st = HR_OK;
+    *out = (struct suspectvec){.max = v->findings.list.n + 1};
+    hr_map_init(&index, v->findings.list.n + 1);
+    for (size_t i = 0; i < v->findings.list.n && st == HR_OK; i++) {
+        const struct hr_finding *f = &v->findings.list.v[i];
+        uint32_t *at;
+        bool was;
+        st = hr_map_slot(&index, f->fingerprint, (uint32_t)out->n, &at, &was);
+        if (st == HR_OK && !was)
+            st = suspectvec_push(out, (struct suspect){.f = f});
+        if (st == HR_OK) {
+            out->v[*at].alike++;
+            out->v[*at].bytes += f->bytes;
+        }
+    }
+    hr_map_deinit(&index);
+    qsort(out->v, out->n, sizeof *out->v, by_weight);
+    return st;
+}
+
+static void print_suspect(struct hr_cli *c, const struct suspect *s)
+{
+    struct hr_out *o = &c->out;
+    const struct hr_finding *f = s->f;
+    char head[32], title[2048];
+    snprintf(head, sizeof head, "%s: ", hr_severity_name(f->severity));
+    snprintf(title, sizeof title, "%s", f->title);
+    if (s->alike > 1)
+        snprintf(title, sizeof title, "%s. %s more of this shape: %s in all", f->title, hr_cli_count(c, s->alike - 1),
+                 hr_cli_bytes(c, s->bytes));
+    hr_out_hang(o, f->severity == HR_SEV_ERROR ? HR_RED : f->severity == HR_SEV_WARNING ? HR_YELLOW : HR_CYAN, head, title);
+    if (f->remedy)
+        hr_out_hang(o, HR_DIM, "  fix:  ", f->remedy);
+    hr_out_style(o, HR_DIM);
+    hr_outf(o, "  next: ");
+    hr_out_style(o, HR_PLAIN);
+    if (f->next)
+        hr_out_esc(o, f->next);
+    else
+        hr_outf(o, "heapray check %s --only '%s'", hr_base_name(c->opt.image), f->rule);
+    hr_outf(o, "\n");
+}
+
 static void print_suspects(struct hr_cli *c, const struct view *v)
 {
     struct hr_out *o = &c->out;
-    size_t n = v->findings.list.n;
+    struct suspectvec s;
     hr_outf(o, "\n");
-    if (!n) {
+    if (collect_suspects(v, &s) != HR_OK)
+        hr_outf(o, "out of memory for the findings\n");
+    else if (!s.n && c->s->heap->n) {
         hr_out_style(o, HR_GREEN);
-        hr_outf(o, c->s->heap->n ? "No rule found anything wrong.\n" : "");
+        hr_outf(o, "No rule found anything wrong.\n");
         hr_out_style(o, HR_PLAIN);
     }
-    for (size_t i = 0; i < n && i < TOP_SUSPECTS; i++) {
-        const struct hr_finding *f = &v->findings.list.v[i];
-        hr_out_style(o, f->severity == HR_SEV_ERROR ? HR_RED : f->severity == HR_SEV_WARNING ? HR_YELLOW : HR_CYAN);
-        hr_outf(o, "%s ", hr_severity_name(f->severity));
-        hr_out_style(o, HR_PLAIN);
-        hr_out_wrap(o, 2, f->title);
-        if (f->remedy) {
-            hr_outf(o, "  ");
-            hr_out_wrap(o, 2, f->remedy);
-        }
-        if (f->has_subject)
-            hr_outf(o, "  look: heapray show %s 0x%llx\n", hr_base_name(c->opt.image), (unsigned long long)f->subject_addr);
-    }
-    if (n > TOP_SUSPECTS)
-        hr_outf(o, "[%s more findings: heapray check %s]\n", hr_cli_count(c, n - TOP_SUSPECTS), hr_base_name(c->opt.image));
+    for (size_t i = 0; i < s.n && i < TOP_SUSPECTS; i++)
+        print_suspect(c, &s.v[i]);
+    if (s.n > TOP_SUSPECTS)
+        hr_outf(o, "[%s more kinds of findings: heapray check %s]\n", hr_cli_count(c, s.n - TOP_SUSPECTS), hr_base_name(c->opt.image));
+    suspectvec_deinit(&s);
 }
 
 static void print_hint(struct hr_cli *c, const struct view *v)
 {
     if (!v->hint || v->hint->reach_bytes < hr_session_totals(c->s).used_bytes / 50)
         return;
-    hr_outf(&c->out, "\nNaming ");
+    hr_outf(&c->out, "\nuntyped: naming ");
     hr_out_esc(&c->out, v->hint->name);
     hr_outf(&c->out, " (%s blocks, e.g. 0x%llx) would explain most of what is untyped, %s: --assume 0x%llx=TYPE\n",
             hr_cli_count(c, v->hint->count), (unsigned long long)hr_block_addr(c->s->heap, v->hint->example),

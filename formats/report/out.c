@@ -154,9 +154,10 @@ int hr_columns(const struct hr_out *o, const char *p, size_t n)
     return w;
 }
 
-void hr_out_wrap(struct hr_out *o, int indent, const char *text)
+/* `at` columns of the first line are taken; later lines start at `indent`. */
+static void wrap(struct hr_out *o, int at, int indent, const char *text)
 {
-    int limit = o->width ? o->width : 100, at = 0;
+    int limit = o->width ? o->width : 100, fresh = !at;
     const char *p = text ? text : "";
     while (*p) {
         p += strspn(p, " \t\n\r");
@@ -166,19 +167,34 @@ void hr_out_wrap(struct hr_out *o, int indent, const char *text)
         char word[HR_MAX_STRING * 4 + 4];
         hr_esc(word, sizeof word, p, n);
         int w = hr_columns(o, word, strlen(word));
-        if (at && at + 1 + w > limit) {
+        if (!fresh && at + 1 + w > limit) {
             hr_putz(o, "\n");
-            at = 0;
+            fresh = 1;
         }
-        if (at)
-            hr_putz(o, " ");
-        else
+        if (fresh) {
             hr_put_pad(o, indent);
+            at = indent;
+        } else if (at && p > text) {
+            hr_putz(o, " ");
+            at++;
+        }
+        fresh = 0;
         hr_put_escaped(o, word, strlen(word));
-        at = at ? at + 1 + w : indent + w;
+        at += w;
         p += n;
     }
     hr_putz(o, "\n");
+}
+
+void hr_out_wrap(struct hr_out *o, int indent, const char *text) { wrap(o, 0, indent, text); }
+
+void hr_out_hang(struct hr_out *o, enum hr_style style, const char *head, const char *text)
+{
+    hr_out_style(o, style);
+    hr_put_escaped(o, head, strlen(head));
+    hr_out_style(o, HR_PLAIN);
+    int w = hr_columns(o, head, strlen(head));
+    wrap(o, w, w, text);
 }
 
 static char *raw_number(char *buf, size_t cap, uint64_t n)

@@ -20,6 +20,8 @@ void hr_out_esc(struct hr_out *o, const char *z);       /* a string of the input
 enum hr_style { HR_PLAIN, HR_BOLD, HR_DIM, HR_RED, HR_YELLOW, HR_GREEN, HR_CYAN };
 void hr_out_style(struct hr_out *o, enum hr_style s);
 void hr_out_wrap(struct hr_out *o, int indent, const char *text); /* escaped, word-wrapped to the width, with newline */
+/* `head` (our own words, styled), then the text (escaped) behind it, its further lines indented by head's width. */
+void hr_out_hang(struct hr_out *o, enum hr_style style, const char *head, const char *text);
 /* "1.5 MiB" or, with o->bytes, "1572864"; counts as 1,234,567. Both return buf (32 bytes are enough). */
 char *hr_out_bytes(const struct hr_out *o, char *buf, size_t cap, uint64_t n);
 char *hr_out_count(const struct hr_out *o, char *buf, size_t cap, uint64_t n);
