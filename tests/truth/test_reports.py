@@ -121,18 +121,18 @@ def moved(core):
     def types(*extra):
         return [(b["addr"], b["type"]) for b in hr.heapray("blocks", core, "--ndjson", "--no-cache", *extra).ndjson()[1]]
     before = types()
-    hr.ok(any(t == "account" for _, t in before), "types are there to begin with", before[:5])
+    hr.ok(any(t == "struct account" for _, t in before), "types are there to begin with", before[:5])
     root = hr.path("root")
     os.makedirs(root + os.path.dirname(hr.path("secrets")))
     os.rename(hr.path("secrets"), root + hr.path("secrets"))
-    hr.ok(not any(t == "account" for _, t in types()), "no types from an executable that is gone")
+    hr.ok(not any(t == "struct account" for _, t in types()), "no types from an executable that is gone")
     r = hr.heapray("info", core)
     hr.ok("secrets" in r.out and re.search("missing|not found|no such|cannot|gone", r.out + r.err, re.I), "info says what is missing", r)
     hr.ok(types("--exe", root + hr.path("secrets")) == before, "--exe brings them back")
     for lib in set(re.findall(r"(/\S+\.so[.\d]*)", subprocess.run(["ldd", root + hr.path("secrets")], stdout=subprocess.PIPE, text=True).stdout)):
         os.makedirs(os.path.dirname(root + lib), exist_ok=True)
         shutil.copy(os.path.realpath(lib), root + os.path.realpath(lib)) if os.path.isdir(os.path.dirname(root + os.path.realpath(lib))) else None
-    hr.ok(any(t == "account" for _, t in types("--sysroot", root)), "--sysroot brings them back")
+    hr.ok(any(t == "struct account" for _, t in types("--sysroot", root)), "--sysroot brings them back")
 
 
 def main():
