@@ -44,6 +44,7 @@ struct hr_dw_decl { /* a variable declared in a class or namespace, defined else
     hr_str file;
     uint32_t line;
     bool member;
+    hr_dw_key origin; /* where the rest is said, HR_DW_NO_KEY nowhere */
 };
 HR_VEC(hr_dwdeclvec, struct hr_dw_decl)
 
@@ -73,6 +74,7 @@ struct hr_dw {
     Dwarf_Half version;
     uint8_t addr_size;
     uint16_t lang;
+    bool type_unit;
     bool cxx;                  /* names are qualified with ::, structs print without "struct" */
     Dwarf_Die cu;
     struct hr_u32vec files;    /* hr_str + 1 of line-table file i; 0 not yet interned */

@@ -231,8 +231,11 @@ static enum hr_status tagged(struct hr_dw *d, Dwarf_Die die, Dwarf_Half tag, hr_
     uint8_t kind = tag == DW_TAG_union_type ? HR_T_UNION : tag == DW_TAG_enumeration_type ? HR_T_ENUM : HR_T_STRUCT;
     struct hr_type_row r = {.kind = kind, .size = a->size, .decl_line = a->decl_line, .flags = d->cxx ? HR_TF_CXX : 0};
     bool more = false;
-    if (a->has & HR_AT_SIG) { /* gcc leaves DW_AT_declaration out in C */
+    if (a->has & HR_AT_SIG) { /* stands for a type unit's; may hold declarations of members defined in this unit */
+        hr_str there = hr_type_get(&d->raw, a->sig_row)->name;
         d->raw.rows.v[id] = (struct hr_type_row){.kind = HR_T_ALIAS, .target = a->sig_row};
+        *inner_ret = there ? there : a->name ? hr_dw_qualify(d, scope, a->name) : scope;
+        *descend_ret = true;
         return HR_OK;
     }
     r.name = hr_dw_qualify(d, scope, a->name);

@@ -146,10 +146,10 @@ hr_str hr_dw_func_name(struct hr_dw *d, Dwarf_Die func)
 static enum hr_status declared(struct hr_dw *d, Dwarf_Die die, const struct hr_dw_attrs *a, hr_str scope, bool in_struct)
 {
     hr_dw_key key = hr_dw_die_key(d, die);
-    if (key == HR_DW_NO_KEY || !(a->has & HR_AT_NAME))
+    if (key == HR_DW_NO_KEY || !(a->has & (HR_AT_NAME | HR_AT_ORIGIN)) || a->has & HR_AT_MEMBER_LOC)
         return HR_OK;
     struct hr_dw_decl decl = {.name = hr_dw_qualify(d, scope, a->name), .type = hr_dw_type_of(d, a), .line = a->decl_line,
-                              .member = in_struct};
+                              .member = in_struct, .origin = a->origin};
     decl.file = hr_dw_decl_file(d, a);
     HR_TRY(hr_map_put(&d->decl_of, key, (uint32_t)d->decls.n));
     return hr_dwdeclvec_push(&d->decls, decl);
@@ -182,24 +182,32 @@ enum hr_status hr_dw_variable(struct hr_dw *d, Dwarf_Die die, hr_str scope, Dwar
     return hr_dwvarvec_push(&d->vars, w);
 }
 
+/* Takes from a declaration what the variable does not say itself. `extern T a[]` and its definition `T a[4]`: the
+ * definition knows more. */
+static void inherit(struct hr_var *v, const struct hr_dw_decl *o)
+{
+    v->name = o->name ? o->name : v->name;
+    v->type = v->type ? v->type : o->type;
+    v->decl_file = v->decl_file ? v->decl_file : o->file;
+    v->decl_line = v->decl_line ? v->decl_line : o->line;
+    if (o->member && v->kind == HR_VAR_GLOBAL)
+        v->kind = HR_VAR_MEMBER;
+}
+
 enum hr_status hr_dw_resolve_vars(struct hr_dw *d)
 {
     for (size_t i = 0; i < d->vars.n; i++) {
         struct hr_dw_var *w = &d->vars.v[i];
-        uint32_t k = w->origin == HR_DW_NO_KEY ? HR_NONE : hr_map_get(&d->decl_of, w->origin);
-        if (k != HR_NONE) {
-            const struct hr_dw_decl *o = &d->decls.v[k];
-            w->v.name = o->name ? o->name : w->v.name;
-            /* `extern T a[];` and its definition `T a[4]`: the definition knows more */
-            w->v.type = w->v.type ? w->v.type : o->type;
-            w->v.decl_file = w->v.decl_file ? w->v.decl_file : o->file;
-            w->v.decl_line = w->v.decl_line ? w->v.decl_line : o->line;
-            if (o->member && w->v.kind == HR_VAR_GLOBAL)
-                w->v.kind = HR_VAR_MEMBER;
+        hr_dw_key from = w->origin;
+        for (int hop = 0; hop < 4 && from != HR_DW_NO_KEY; hop++) { /* link-time optimisation takes two */
+            uint32_t k = hr_map_get(&d->decl_of, from);
+            if (k == HR_NONE)
+                break;
+            inherit(&w->v, &d->decls.v[k]);
+            from = d->decls.v[k].origin;
         }
         if (w->v.name)
             HR_TRY(hr_varvec_push(&d->raw.vars, w->v));
     }
     return HR_OK;
 }
-

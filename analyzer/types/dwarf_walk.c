@@ -84,13 +84,14 @@ enum hr_status hr_dw_next_unit(struct hr_dw *d, enum hr_dw_source src, bool type
     if (r != DW_DLV_OK || !hr_burn(&d->fuel, 1))
         return HR_CORRUPT;
     d->version = version;
+    d->type_unit = types || unit_type == DW_UT_type || unit_type == DW_UT_split_type;
     d->addr_size = (uint8_t)addr_size;
     d->files_read = false;
     d->cu = NULL;
     r = dwarf_siblingof_b(d->cur->dbg, NULL, !types, &d->cu, &err);
     if (r != DW_DLV_OK)
         return d->cu = NULL, HR_OK; /* a unit of nothing: go on with the next */
-    if (types || unit_type == DW_UT_type || unit_type == DW_UT_split_type)
+    if (d->type_unit)
         bind_signature(d, &sig, type_off);
     unit_language(d);
     return HR_OK;
@@ -114,6 +115,10 @@ static enum hr_status meet(struct hr_dw *d, const struct level *at, Dwarf_Half t
         return hr_dw_type(d, at->die, tag, at->scope, &in->scope, down_ret);
     }
     switch (tag) {
+    case DW_TAG_member: /* a static member before DWARF 5; the others were read with their struct */
+        if (!at->in_struct)
+            break;
+        /* fall through */
     case DW_TAG_variable:
         return hr_dw_variable(d, at->die, at->scope, at->func, at->in_struct);
     case DW_TAG_namespace:
@@ -209,24 +214,30 @@ enum hr_status hr_dw_walk_unit(struct hr_dw *d)
     return HR_OK;
 }
 
-static enum hr_status walk_source(struct hr_dw *d, enum hr_dw_source src, bool types)
+enum which { ALL_UNITS, TYPE_UNITS, OTHER_UNITS };
+
+static enum hr_status walk_source(struct hr_dw *d, enum hr_dw_source src, bool types, enum which which)
 {
     enum hr_status st;
     while ((st = hr_dw_next_unit(d, src, types)) == HR_OK)
-        HR_TRY(hr_dw_walk_unit(d));
+        if (which == ALL_UNITS || d->type_unit == (which == TYPE_UNITS))
+            HR_TRY(hr_dw_walk_unit(d));
     if (st == HR_CORRUPT)
         d->flags |= HR_BLOB_DAMAGED;
     return st == HR_ABSENT || st == HR_CORRUPT ? HR_OK : st;
 }
 
+/* Type units first: the others name what is inside a type by the name that is there. */
 enum hr_status hr_dw_walk_all(struct hr_dw *d)
 {
     enum hr_status st = HR_OK;
     if (d->file[HR_DW_ALT_FILE].dbg)
-        st = walk_source(d, HR_DW_ALT_FILE, false);
+        st = walk_source(d, HR_DW_ALT_FILE, false, ALL_UNITS);
     if (st == HR_OK)
-        st = walk_source(d, HR_DW_MAIN_FILE, false);
+        st = walk_source(d, HR_DW_MAIN_FILE, true, ALL_UNITS);
     if (st == HR_OK)
-        st = walk_source(d, HR_DW_MAIN_FILE, true);
+        st = walk_source(d, HR_DW_MAIN_FILE, false, TYPE_UNITS);
+    if (st == HR_OK)
+        st = walk_source(d, HR_DW_MAIN_FILE, false, OTHER_UNITS);
     return st == HR_LIMIT ? HR_OK : st; /* what was read before the budget ended is valid */
 }

@@ -163,6 +163,8 @@ enum hr_status hr_types_settle(struct hr_types *t)
     HR_TRY(inherit_vptr(t, from));
     HR_TRY(cut_cycles(t, from));
     p->settled = (uint32_t)t->rows.n;
+    if (p->completed) /* what vtable.c found, or did not find, may be different now */
+        p->classes_seen = p->vtable_rows = 0;
     p->completed = false;
     return HR_OK;
 }

@@ -107,13 +107,20 @@ static hr_type by_class_name(struct hr_types *t, const char *name)
     uint32_t at = hr_map_get(&p->classes, loose_hash(name));
     if (at != HR_NONE)
         return at;
-    /* DWARF has no function in the name of a class local to it: "f(int)::Local" is "Local" */
-    const char *close = strrchr(name, ')');
-    const char *local = close ? strstr(close, "::") : NULL;
-    if (!local || strchr(local, '{'))
-        return 0;
-    at = hr_map_get(&p->classes, loose_hash(local + 2));
-    return at != HR_NONE ? at : 0;
+    return 0;
+}
+
+/* DWARF has no function in the name of a class local to it: "f(int)::Local" is "Local". */
+static hr_type by_local_name(struct hr_types *t, const char *name)
+{
+    const char *last = name;
+    int depth = 0;
+    for (const char *p = name; *p; p++) {
+        depth += (*p == '<' || *p == '(') - (*p == '>' || *p == ')');
+        if (!depth && p[0] == ':' && p[1] == ':')
+            last = p + 2;
+    }
+    return last > name && *last != '{' ? by_class_name(t, last) : 0;
 }
 
 /* ---- from a vptr to the mangled name ---- */
@@ -186,7 +193,7 @@ bool hr_vtable_class_name(struct hr_types *t, uint64_t vptr, char *buf, size_t c
 hr_type hr_type_of_vtable(struct hr_types *t, uint64_t vptr, int64_t *top_ret)
 {
     struct hr_types_priv *p = t->priv;
-    char mangled[HR_MAX_STRING], name[HR_MAX_STRING];
+    char mangled[HR_MAX_STRING] = "", name[HR_MAX_STRING] = "";
     if (p->vtable_rows != t->rows.n) { /* what was unknown may be known now */
         size_t max = p->vtable.max;
         hr_map_deinit(&p->vtable);
@@ -196,10 +203,14 @@ hr_type hr_type_of_vtable(struct hr_types *t, uint64_t vptr, int64_t *top_ret)
     uint32_t *slot;
     bool was;
     int64_t top = 0;
-    if (!t->image || hr_map_slot(&p->vtable, vptr, 0, &slot, &was) != HR_OK)
+    if (!t->image || !vptr || vptr % t->image->word || !in_module(t, vptr)) /* before the map: most words asked about */
+        return 0;
+    if (hr_map_slot(&p->vtable, vptr, 0, &slot, &was) != HR_OK)
         return 0;
     if (!was && mangled_class(t, vptr, mangled, sizeof mangled, &top) && hr_demangle_type(mangled, name, sizeof name))
         *slot = by_class_name(t, name);
+    if (!was && !*slot && *mangled == 'Z')
+        *slot = by_local_name(t, name);
     if (*slot && top_ret) {
         if (was && !offset_to_top(t, vptr, &top))
             top = 0;
