@@ -108,6 +108,7 @@ enum hr_status hr_dw_open(struct hr_dw *d, const struct hr_elf *elf, const struc
     hr_map_init(&d->sig_row, HR_MAX_TYPES);
     hr_map_init(&d->fscope, HR_MAX_TYPES);
     hr_map_init(&d->decl_of, HR_MAX_TYPES);
+    hr_map_init(&d->imports, HR_MAX_TYPES);
     d->decls.max = d->vars.max = HR_MAX_ROOTS;
     d->files.max = HR_DW_MAX_FILES;
     dwarf_set_de_alloc_flag(0); /* the child's memory goes all at once: no bookkeeping per allocation */
@@ -138,6 +139,7 @@ void hr_dw_close(struct hr_dw *d)
     hr_map_deinit(&d->sig_row);
     hr_map_deinit(&d->fscope);
     hr_map_deinit(&d->decl_of);
+    hr_map_deinit(&d->imports);
     hr_dwdeclvec_deinit(&d->decls);
     hr_dwvarvec_deinit(&d->vars);
     hr_u32vec_deinit(&d->files);
@@ -356,15 +358,20 @@ static void one_attr(struct hr_dw *d, Dwarf_Attribute at, Dwarf_Half what, struc
     hr_dw_key key;
     switch (what) {
     case DW_AT_name:
-        if (dwarf_formstring(at, &z, &err) == DW_DLV_OK) {
-            a->name = z;
-            a->has |= HR_AT_NAME;
+        if (dwarf_formstring(at, &z, &err) != DW_DLV_OK)
+            break;
+        if (!strncmp(z, "<DW_FORM_", 9)) { /* what libdwarf says instead of a string of a missing dwz file */
+            d->flags |= HR_BLOB_NO_ALT;
+            break;
         }
+        a->name = z;
+        a->has |= HR_AT_NAME;
         break;
     case DW_AT_type:
         if (reference(d, at, &a->type, &a->type_row))
             a->has |= HR_AT_TYPE;
         break;
+    case DW_AT_import:
     case DW_AT_specification:
     case DW_AT_abstract_origin:
         if (reference(d, at, &a->origin, &row) && a->origin != HR_DW_NO_KEY)

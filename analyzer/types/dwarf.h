@@ -62,6 +62,7 @@ struct hr_dw {
     struct hr_map row_of;      /* hr_dw_key -> row */
     struct hr_map sig_row;     /* type signature -> row */
     struct hr_map fscope;      /* hr_dw_key of a function declared in a scope -> that scope's name */
+    struct hr_map imports;     /* hr_dw_key of a partial unit's DIE -> language of a unit that imports it, LANG_DONE when read */
     struct hr_map decl_of;     /* hr_dw_key -> decls */
     struct hr_dwdeclvec decls;
     struct hr_dwvarvec vars;
@@ -74,7 +75,7 @@ struct hr_dw {
     Dwarf_Half version;
     uint8_t addr_size;
     uint16_t lang;
-    bool type_unit;
+    bool type_unit, has_lang;
     bool cxx;                  /* names are qualified with ::, structs print without "struct" */
     Dwarf_Die cu;
     struct hr_u32vec files;    /* hr_str + 1 of line-table file i; 0 not yet interned */

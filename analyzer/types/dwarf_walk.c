@@ -1,4 +1,6 @@
 /* Over all DIEs of a unit, with an explicit stack of bounded depth. Runs in the child only. */
+#include <string.h>
+
 #include "analyzer/types/dwarf.h"
 
 struct level {
@@ -36,8 +38,8 @@ static void unit_language(struct hr_dw *d)
     Dwarf_Attribute at = NULL;
     Dwarf_Error err = NULL;
     Dwarf_Unsigned lang = 0;
-    /* dwz's partial units may have none: then the last one's, as they stand before the units that import them */
-    if (dwarf_attr(d->cu, DW_AT_language, &at, &err) == DW_DLV_OK && dwarf_formudata(at, &lang, &err) == DW_DLV_OK) {
+    d->has_lang = dwarf_attr(d->cu, DW_AT_language, &at, &err) == DW_DLV_OK && dwarf_formudata(at, &lang, &err) == DW_DLV_OK;
+    if (d->has_lang) {
         d->lang = (uint16_t)lang;
         d->cxx = !c_like(d->lang);
     }
@@ -101,8 +103,19 @@ static hr_str namespace_scope(struct hr_dw *d, Dwarf_Die die, hr_str scope)
 {
     char *z = NULL;
     Dwarf_Error err = NULL;
-    const char *name = dwarf_diename(die, &z, &err) == DW_DLV_OK && *z ? z : "(anonymous namespace)";
+    const char *name = dwarf_diename(die, &z, &err) == DW_DLV_OK && *z && strncmp(z, "<DW_FORM_", 9) ? z : "(anonymous namespace)";
     return hr_dw_qualify(d, scope, name);
+}
+
+/* dwz's partial units have no language: it is that of who imports them. */
+static enum hr_status import(struct hr_dw *d, Dwarf_Die die)
+{
+    struct hr_dw_attrs a;
+    uint32_t *slot;
+    bool was;
+    if (hr_dw_attrs(d, die, &a) != HR_OK || !(a.has & HR_AT_ORIGIN))
+        return HR_OK;
+    return hr_map_slot(&d->imports, a.origin, d->lang, &slot, &was);
 }
 
 /* What to do with one DIE; *down_ret: its children are to be met with the scope and function of *in. */
@@ -127,6 +140,8 @@ static enum hr_status meet(struct hr_dw *d, const struct level *at, Dwarf_Half t
         in->in_struct = false;
         *down_ret = true;
         break;
+    case DW_TAG_imported_unit:
+        return import(d, at->die);
     case DW_TAG_subprogram:
         if (at->scope && d->cxx) {
             hr_dw_key key = hr_dw_die_key(d, at->die);
@@ -215,29 +230,65 @@ enum hr_status hr_dw_walk_unit(struct hr_dw *d)
 }
 
 enum which { ALL_UNITS, TYPE_UNITS, OTHER_UNITS };
+enum {
+    LANG_DONE = 0x10000,  /* in hr_dw.imports: the unit has been read */
+    IMPORT_ROUNDS = 16,   /* partial units import others; dwz makes chains of 2 or 3 */
+};
 
 static enum hr_status walk_source(struct hr_dw *d, enum hr_dw_source src, bool types, enum which which)
 {
     enum hr_status st;
     while ((st = hr_dw_next_unit(d, src, types)) == HR_OK)
-        if (which == ALL_UNITS || d->type_unit == (which == TYPE_UNITS))
+        if (which == ALL_UNITS || (d->type_unit ? which == TYPE_UNITS : which == OTHER_UNITS && d->has_lang))
             HR_TRY(hr_dw_walk_unit(d));
     if (st == HR_CORRUPT)
         d->flags |= HR_BLOB_DAMAGED;
     return st == HR_ABSENT || st == HR_CORRUPT ? HR_OK : st;
 }
 
+/* Reads the units without a language that somebody imports (`all`: nobody imports any, so no dwz made them; each is
+ * read). */
+static enum hr_status walk_imported(struct hr_dw *d, enum hr_dw_source src, bool all, bool *any_ret)
+{
+    enum hr_status st;
+    while ((st = hr_dw_next_unit(d, src, false)) == HR_OK) {
+        if (!d->cu || d->has_lang || d->type_unit)
+            continue;
+        hr_dw_key key = hr_dw_die_key(d, d->cu);
+        uint32_t lang = key == HR_DW_NO_KEY ? HR_NONE : hr_map_get(&d->imports, key);
+        bool stray = all && lang == HR_NONE && key != HR_DW_NO_KEY;
+        if (lang == LANG_DONE || (lang == HR_NONE && !stray))
+            continue;
+        d->lang = (uint16_t)(stray ? 0 : lang);
+        d->cxx = !stray && !c_like(d->lang);
+        HR_TRY(hr_map_put(&d->imports, key, LANG_DONE));
+        HR_TRY(hr_dw_walk_unit(d));
+        *any_ret = true;
+    }
+    return st == HR_ABSENT || st == HR_CORRUPT ? HR_OK : st;
+}
+
+static enum hr_status walk_partial(struct hr_dw *d)
+{
+    bool any = true, all = !d->imports.n;
+    for (int round = 0; any && round < IMPORT_ROUNDS; round++) {
+        any = false;
+        HR_TRY(walk_imported(d, HR_DW_MAIN_FILE, all, &any));
+        if (d->file[HR_DW_ALT_FILE].dbg)
+            HR_TRY(walk_imported(d, HR_DW_ALT_FILE, false, &any));
+    }
+    return HR_OK;
+}
+
 /* Type units first: the others name what is inside a type by the name that is there. */
 enum hr_status hr_dw_walk_all(struct hr_dw *d)
 {
-    enum hr_status st = HR_OK;
-    if (d->file[HR_DW_ALT_FILE].dbg)
-        st = walk_source(d, HR_DW_ALT_FILE, false, ALL_UNITS);
-    if (st == HR_OK)
-        st = walk_source(d, HR_DW_MAIN_FILE, true, ALL_UNITS);
+    enum hr_status st = walk_source(d, HR_DW_MAIN_FILE, true, ALL_UNITS);
     if (st == HR_OK)
         st = walk_source(d, HR_DW_MAIN_FILE, false, TYPE_UNITS);
     if (st == HR_OK)
         st = walk_source(d, HR_DW_MAIN_FILE, false, OTHER_UNITS);
+    if (st == HR_OK)
+        st = walk_partial(d);
     return st == HR_LIMIT ? HR_OK : st; /* what was read before the budget ended is valid */
 }

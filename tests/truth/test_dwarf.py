@@ -193,7 +193,7 @@ def separate_files():
         t = Table(a)
         hr.eq(t.rc, 0, "dwz with a common file that is not found: no crash")
         hr.ok("dwarf.alt" in t.notes, "dwz with a common file that is not found: a note", t.notes)
-        hr.ok(t.var("g_outer"), "dwz with a common file that is not found: variables are still there")
+        hr.ok(not any("<" in v["name"] for v in t.vars), "dwz with a common file that is not found: no made-up names", t.vars)
     else:
         hr.skip("dwz", "not installed")
     exe = compile("gcc", "split", C, "-g", "-gsplit-dwarf")
