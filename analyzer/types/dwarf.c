@@ -172,6 +172,13 @@ static void read_files(struct hr_dw *d)
     d->nsrcfiles = 0;
     if (dwarf_srcfiles(d->cu, &d->srcfiles, &d->nsrcfiles, &err) != DW_DLV_OK)
         d->nsrcfiles = 0;
+    /* gcc writes DWARF 5 units, an assembler without -gdwarf-5 line tables of version 3 (Debian's ppc64) */
+    Dwarf_Unsigned version = d->version;
+    Dwarf_Small tables;
+    Dwarf_Line_Context lc = NULL;
+    if (dwarf_srclines_b(d->cu, &version, &tables, &lc, &err) == DW_DLV_OK)
+        dwarf_srclines_dealloc_b(lc);
+    d->files_from_1 = version < 5;
     d->nsrcfiles = d->nsrcfiles > HR_DW_MAX_FILES ? HR_DW_MAX_FILES : d->nsrcfiles;
     for (Dwarf_Signed i = 0; i < d->nsrcfiles; i++)
         if (hr_u32vec_push(&d->files, 0) != HR_OK)
@@ -182,7 +189,7 @@ hr_str hr_dw_file_name(struct hr_dw *d, uint32_t index)
 {
     if (!d->files_read)
         read_files(d);
-    if (d->version < 5) { /* numbered from 1 before DWARF 5; 0 is "no file" */
+    if (d->files_from_1) { /* before version 5; 0 is "no file" */
         if (!index)
             return 0;
         index--;

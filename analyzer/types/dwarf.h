@@ -81,7 +81,7 @@ struct hr_dw {
     struct hr_u32vec files;    /* hr_str + 1 of line-table file i; 0 not yet interned */
     char **srcfiles;
     Dwarf_Signed nsrcfiles;
-    bool files_read;
+    bool files_read, files_from_1;
 };
 
 /* All attributes of a DIE that matter here. A bit in `has` says which were there and could be read. */

@@ -293,6 +293,8 @@ static enum step next_frame(struct walk *w, struct hr_frame *f, bool inner, stru
         return STEP_OK;
     }
     bool first = false;
+    if (hr_unwind_exidx(w->u, f, inner, c, &first) == HR_OK)
+        return first ? STEP_FIRST : STEP_OK;
     if (hr_unwind_guess(w->u, f, inner, c, &first))
         return STEP_OK;
     return first ? STEP_FIRST : STEP_BROKEN;

@@ -30,10 +30,18 @@ void hr_unwind_deinit(struct hr_unwinder *u);
 enum hr_status hr_unwind_thread(struct hr_unwinder *u, uint32_t tid, size_t max_frames, struct hr_framevec *out,
                                 bool *complete_ret) HR_MUST;
 
+/* unwind_arm.c: .ARM.exidx, the exception tables of 32-bit arm. HR_ABSENT: it says nothing about f->pc. */
+enum hr_status hr_unwind_exidx(const struct hr_unwinder *u, struct hr_frame *f, bool inner, struct hr_frame *c,
+                               bool *first_ret) HR_MUST;
+
 /* unwind_guess.c: the caller where no call-frame information helps. Each fills *c from f (f->cfa is set too) and answers
  * whether it found one. `inner`: f is the innermost frame or was interrupted by a signal, so its pc is exact. */
 bool hr_unwind_sigreturn(const struct hr_unwinder *u, struct hr_frame *f, struct hr_frame *c);
+bool hr_unwind_is_trampoline(const struct hr_unwinder *u, uint64_t pc);
 bool hr_unwind_guess(const struct hr_unwinder *u, struct hr_frame *f, bool inner, struct hr_frame *c, bool *first_ret);
+/* unwind_call.c. STRONG: a direct call of the function that pc is in; WEAK: some call that may have been it. */
+enum hr_call { HR_CALL_NO, HR_CALL_WEAK, HR_CALL_STRONG };
+enum hr_call hr_unwind_call_before(const struct hr_unwinder *u, uint64_t ra, uint64_t pc);
 bool hr_unwind_is_code(const struct hr_unwinder *u, uint64_t addr);
 /* Registers a callee must leave alone (bit per DWARF number). */
 uint64_t hr_unwind_preserved(const struct hr_arch *arch);

@@ -5,15 +5,8 @@
 #include <string.h>
 
 enum {
-    SCAN_WORDS = 256,      /* 2 KiB: frames of functions without any information are mostly small assembly */
-    NEAR_FUNCTION = 65536, /* a direct call's target is taken for the pc's function when this close below it */
+    SCAN_WORDS = 256, /* 2 KiB: frames of functions without any information are mostly small assembly */
 };
-
-bool hr_unwind_is_code(const struct hr_unwinder *u, uint64_t addr)
-{
-    const struct hr_segment *s = hr_image_find(u->img, addr, NULL);
-    return s && s->flags & HR_SEG_X;
-}
 
 /* ---- signal trampolines ---- */
 
@@ -30,6 +23,9 @@ static const uint8_t map_x86_64[] = {8, 9, 10, 11, 12, 13, 14, 15, 5, 4, 6, 3, 1
 static const uint8_t map_i386[] = {0xff, 0xff, 0xff, 0xff, 7, 6, 5, 4, 3, 2, 1, 0, 0xff, 0xff, 8};
 static const uint8_t map_riscv[] = {32, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20,
                                     21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
+/* gpr 0-31, nip, msr, orig_gpr3, ctr, link; nip and lr as arch.c keeps them */
+static const uint8_t map_ppc[] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16,   17,   18,
+                                  19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 33, 0xff, 0xff, 0xff, 32};
 static const struct sigctx sigctxs[] = {
     /* mov $15,%rax; syscall. sp is at the ucontext: flags, link, stack_t (24) */
     {HR_EM_X86_64, {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05}, 9, 40, 17, map_x86_64},
@@ -39,93 +35,64 @@ static const struct sigctx sigctxs[] = {
     {HR_EM_386, {0x58, 0xb8, 0x77, 0, 0, 0, 0xcd, 0x80}, 8, 4, 15, map_i386},
     /* mov x8,#139; svc #0. siginfo (128), ucontext to the machine part (176), fault address (8) */
     {HR_EM_AARCH64, {0x68, 0x11, 0x80, 0xd2, 0x01, 0, 0, 0xd4}, 8, 312, 33, NULL},
+    /* addi r1,r1,128; li r0,172, in either byte order. 128 below the ucontext (168 to its sigcontext, 64 to gp_regs) */
+    {HR_EM_PPC64, {0x38, 0x21, 0x00, 0x80, 0x38, 0, 0, 0xac}, 8, 360, 37, map_ppc},
+    {HR_EM_PPC64, {0x80, 0x00, 0x21, 0x38, 0xac, 0, 0, 0x38}, 8, 360, 37, map_ppc},
+    /* li r0,172; sc: qemu-user's own, 144 below the ucontext */
+    {HR_EM_PPC64, {0x38, 0, 0, 0xac, 0x44, 0, 0, 0x02}, 8, 376, 37, map_ppc},
+    /* mov r7,#173; svc, arm and Thumb. siginfo (128), ucontext to the machine part (20), trap, error, old mask (12) */
+    {HR_EM_ARM, {0xad, 0x70, 0xa0, 0xe3}, 4, 160, 16, NULL},
+    {HR_EM_ARM, {0xad, 0x27, 0x00, 0xdf}, 4, 160, 16, NULL},
+    {HR_EM_ARM, {0x4f, 0xf0, 0xad, 0x07}, 4, 160, 16, NULL},
+    /* mov r7,#119; svc: the ucontext alone */
+    {HR_EM_ARM, {0x77, 0x70, 0xa0, 0xe3}, 4, 32, 16, NULL},
+    {HR_EM_ARM, {0x77, 0x27, 0x00, 0xdf}, 4, 32, 16, NULL},
+    {HR_EM_ARM, {0x4f, 0xf0, 0x77, 0x07}, 4, 32, 16, NULL},
     /* li a7,139; ecall. siginfo (128), ucontext to the machine part (176): pc, x1..x31 */
     {HR_EM_RISCV, {0x93, 0x08, 0xb0, 0x08, 0x73, 0, 0, 0}, 8, 304, 32, map_riscv},
 };
 
+static const struct sigctx *trampoline(const struct hr_unwinder *u, uint64_t pc)
+{
+    struct hr_span code = hr_image_peek(u->img, pc & (u->img->arch->elf_machine == HR_EM_ARM ? ~1ull : ~0ull), 9);
+    for (size_t i = 0; i < sizeof sigctxs / sizeof *sigctxs; i++) {
+        const struct sigctx *k = &sigctxs[i];
+        if (k->machine == u->img->arch->elf_machine && code.n >= k->ninsn && !memcmp(code.p, k->insn, k->ninsn))
+            return k;
+    }
+    return NULL;
+}
+
+bool hr_unwind_is_trampoline(const struct hr_unwinder *u, uint64_t pc) { return trampoline(u, pc) != NULL; }
+
 bool hr_unwind_sigreturn(const struct hr_unwinder *u, struct hr_frame *f, struct hr_frame *c)
 {
     const struct hr_image *img = u->img;
-    struct hr_span code = hr_image_peek(img, f->pc, 9);
-    for (size_t i = 0; i < sizeof sigctxs / sizeof *sigctxs; i++) {
-        const struct sigctx *k = &sigctxs[i];
-        if (k->machine != img->arch->elf_machine || code.n < k->ninsn || memcmp(code.p, k->insn, k->ninsn) != 0)
+    const struct sigctx *k = trampoline(u, f->pc);
+    if (!k)
+        return false;
+    uint64_t at = f->sp + k->regs, v;
+    if (!k->regs) { /* i386 rt: through the pointer to the ucontext, past flags, link and stack_t */
+        if (!hr_image_word(img, f->sp + 8, &at))
+            return false;
+        at += 20;
+    }
+    for (unsigned r = 0; r < k->nregs; r++, at += img->word) {
+        unsigned to = k->map ? k->map[r] : r;
+        if (to == 0xff)
             continue;
-        uint64_t at = f->sp + k->regs;
-        if (!k->regs) { /* i386 rt: through the pointer to the ucontext, past flags, link and stack_t */
-            if (!hr_image_word(img, f->sp + 8, &at))
-                return false;
-            at += 20;
-        }
-        for (unsigned r = 0; r < k->nregs; r++, at += img->word) {
-            uint64_t v;
-            unsigned to = k->map ? k->map[r] : r;
-            if (to == 0xff)
-                continue;
-            if (!hr_image_word(img, at, &v))
-                return false;
-            hr_unwind_set(c, to, v);
-        }
-        unsigned pc = img->arch->elf_machine == HR_EM_AARCH64 || img->arch->elf_machine == HR_EM_RISCV ? 32 : img->arch->pc;
-        c->pc = c->reg[pc];
-        f->cfa = c->reg[img->arch->sp];
-        c->trust = HR_FRAME_CFI;
-        f->signal_frame = true;
-        return true;
+        if (!hr_image_word(img, at, &v))
+            return false;
+        hr_unwind_set(c, to, v);
     }
-    return false;
+    c->pc = c->reg[img->arch->pc];
+    f->cfa = c->reg[img->arch->sp];
+    c->trust = HR_FRAME_CFI;
+    f->signal_frame = true;
+    return true;
 }
 
-/* ---- x86: is there a call in front of this address? ---- */
-
-enum call { CALL_NO, CALL_WEAK, CALL_STRONG };
-
-/* PLT entries: [endbr] [bnd] jmp *mem, or push and jump of the lazy kind. */
-static bool is_plt(const struct hr_unwinder *u, uint64_t at)
-{
-    struct hr_span s = hr_image_peek(u->img, at, 8);
-    const uint8_t *p = s.p;
-    size_t n = s.n;
-    if (n >= 4 && p[0] == 0xf3 && p[1] == 0x0f && p[2] == 0x1e && (p[3] == 0xfa || p[3] == 0xfb))
-        p += 4, n -= 4;
-    if (n >= 1 && p[0] == 0xf2)
-        p++, n--;
-    return n >= 2 && p[0] == 0xff && (p[1] == 0x25 || p[1] == 0xa3);
-}
-
-static enum call call_before(const struct hr_unwinder *u, uint64_t ra, uint64_t pc)
-{
-    struct hr_span s = {0};
-    unsigned back = 8;
-    for (; back >= 2 && !s.n; back--) {
-        s = hr_image_peek(u->img, ra - back, back);
-        if (s.n < back)
-            s.n = 0;
-    }
-    if (!s.n || !hr_unwind_is_code(u, ra))
-        return CALL_NO;
-    const uint8_t *end = s.p + s.n;
-    if (s.n >= 5 && end[-5] == 0xe8) {
-        uint64_t to = ra + (uint64_t)(int32_t)hr_load32(end - 4, false);
-        if (u->img->word == 4)
-            to = (uint32_t)to;
-        if (to <= pc && pc - to < NEAR_FUNCTION)
-            return CALL_STRONG;
-        if (is_plt(u, to))
-            return CALL_WEAK;
-    }
-    /* ff /2: call through a register or memory, two to seven bytes long by its ModRM byte */
-    static const uint8_t mem_len[3] = {2, 3, 6};
-    for (size_t len = 2; len <= 7 && len <= s.n; len++) {
-        if (end[-(int)len] != 0xff || (end[-(int)len + 1] & 0x38) != 0x10)
-            continue;
-        uint8_t modrm = end[-(int)len + 1], mod = modrm >> 6, rm = modrm & 7;
-        size_t want = mod == 3 ? 2 : mem_len[mod] + (rm == 4 ? 1u : 0) + (mod == 0 && rm == 5 ? 4u : 0);
-        if (want == len)
-            return CALL_WEAK;
-    }
-    return CALL_NO;
-}
+/* ---- a return address on the stack ---- */
 
 /* The first word above `from` that a call left there; strong evidence first. */
 static bool scan_stack(const struct hr_unwinder *u, const struct hr_frame *f, uint64_t from, bool strong_only, uint64_t *at_ret,
@@ -136,12 +103,12 @@ static bool scan_stack(const struct hr_unwinder *u, const struct hr_frame *f, ui
         uint64_t at = from + (uint64_t)i * u->img->word, v;
         if (!hr_image_word(u->img, at, &v))
             break;
-        enum call k = call_before(u, v, f->pc);
-        if (k == CALL_STRONG || (k == CALL_WEAK && !have && !strong_only)) {
+        enum hr_call k = hr_unwind_call_before(u, v, f->pc);
+        if (k == HR_CALL_STRONG || (k == HR_CALL_WEAK && !have && !strong_only)) {
             have = true;
             *at_ret = at;
             *ra_ret = v;
-            if (k == CALL_STRONG)
+            if (k == HR_CALL_STRONG)
                 return true;
         }
     }
@@ -168,7 +135,8 @@ static bool try_fp(const struct hr_unwinder *u, const struct fp_style *k, struct
         return false;
     uint64_t fp = f->reg[k->fp], w = img->word, ra, up;
     if (!fp) {
-        *first = true; /* every ABI starts its threads with a frame pointer of 0 */
+        /* every ABI starts its threads with a frame pointer of 0; but a function's own calculation may give 0, too */
+        *first = f->trust == HR_FRAME_CFI || f->trust == HR_FRAME_FP;
         return false;
     }
     if (fp & (w - 1) || fp + (uint64_t)(int64_t)k->cfa_words * w < f->sp)
@@ -184,8 +152,7 @@ static bool try_fp(const struct hr_unwinder *u, const struct fp_style *k, struct
     }
     if (!hr_unwind_is_code(u, ra) || (up && up < fp))
         return false;
-    bool x86 = k->machine == HR_EM_X86_64 || k->machine == HR_EM_386;
-    if (x86 && call_before(u, ra, f->pc) == CALL_NO)
+    if (hr_unwind_call_before(u, ra, f->pc) == HR_CALL_NO)
         return false;
     f->cfa = fp + (uint64_t)(int64_t)k->cfa_words * w;
     c->pc = ra;
@@ -234,7 +201,7 @@ static bool at_entry(const struct hr_unwinder *u, struct hr_frame *f, uint64_t p
         f->cfa = f->sp;
         c->reg_valid &= ~(1ull << a->ra);
     } else {
-        if (!hr_image_word(u->img, f->sp + pushed, &ra) || call_before(u, ra, f->pc) == CALL_NO)
+        if (!hr_image_word(u->img, f->sp + pushed, &ra) || hr_unwind_call_before(u, ra, f->pc) == HR_CALL_NO)
             return false;
         f->cfa = f->sp + pushed + u->img->word;
     }
@@ -267,15 +234,31 @@ static struct prologue prologue_of(const struct hr_unwinder *u, uint64_t pc)
     return p;
 }
 
-static bool scan(const struct hr_unwinder *u, struct hr_frame *f, bool strong, struct hr_frame *c)
+/* Frame pointers by machine, for the scan to carry on. */
+static unsigned fp_of(unsigned machine)
 {
+    for (size_t i = 0; i < sizeof fp_styles / sizeof *fp_styles; i++)
+        if (fp_styles[i].machine == machine)
+            return fp_styles[i].fp;
+    return 0;
+}
+
+static bool scan(const struct hr_unwinder *u, struct hr_frame *f, bool inner, bool strong, struct hr_frame *c)
+{
+    const struct hr_arch *a = u->img->arch;
     uint64_t at, ra;
+    unsigned fp = fp_of(a->elf_machine);
+    if (!fp)
+        return false;
+    /* a leaf function has the return address in its register still */
+    if (inner && a->ra != a->pc && f->reg_valid >> a->ra & 1 &&
+        hr_unwind_call_before(u, f->reg[a->ra], f->pc) == HR_CALL_STRONG)
+        return at_entry(u, f, 0, c);
     if (!scan_stack(u, f, f->sp, strong, &at, &ra))
         return false;
     *c = (struct hr_frame){.module = HR_NONE, .pc = ra, .trust = HR_FRAME_SCAN};
     f->cfa = at + u->img->word;
-    hr_unwind_set(c, u->img->arch->sp, f->cfa);
-    unsigned fp = u->img->arch->elf_machine == HR_EM_386 ? 5 : 6;
+    hr_unwind_set(c, a->sp, f->cfa);
     if (f->reg_valid >> fp & 1 && f->reg[fp] >= f->cfa) /* untouched, most likely: it points further up */
         hr_unwind_set(c, fp, f->reg[fp]);
     return true;
@@ -292,7 +275,8 @@ bool hr_unwind_guess(const struct hr_unwinder *u, struct hr_frame *f, bool inner
         return true;
     if (x86 && inner && p.known && p.has_fp && p.into == p.push_at + 1 && at_entry(u, f, u->img->word, c))
         return true;
-    if (p.known && !p.has_fp && scan(u, f, true, c))
+    /* no frame pointer of its own: whoever called this very function is better evidence than somebody else's */
+    if ((mach == HR_EM_ARM || (p.known && !p.has_fp)) && scan(u, f, inner, true, c))
         return true;
     *c = (struct hr_frame){.module = HR_NONE};
     for (size_t i = 0; i < sizeof fp_styles / sizeof *fp_styles; i++)
@@ -300,7 +284,5 @@ bool hr_unwind_guess(const struct hr_unwinder *u, struct hr_frame *f, bool inner
             return true;
     if (back_chain(u, f, inner, c, first_ret))
         return true;
-    if (*first_ret || !x86)
-        return false;
-    return scan(u, f, false, c);
+    return !*first_ret && scan(u, f, inner, !x86, c);
 }
