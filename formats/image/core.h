@@ -16,6 +16,7 @@ struct hr_core {
     struct hr_image *img;
     struct hr_elf *elf;
     struct hr_mappedvec files;
+    struct hr_span auxv;    /* NT_AUXV as it is */
     bool gdb_note;
     uint32_t gs;            /* i386: selector of the thread read last */
     enum hr_status failed;  /* of an allocation inside a note callback */
@@ -25,6 +26,12 @@ struct hr_core {
 enum hr_status hr_core_notes(struct hr_core *c) HR_MUST;
 /* Splits and labels the (arranged) segments by the mapped files, and adds those mappings that the dump has no segment for. */
 enum hr_status hr_core_label(struct hr_core *c) HR_MUST;
+
+/* The whole command line out of the main thread's stack; pr_psargs has 80 bytes of it, gcore's only the program. */
+enum hr_status hr_core_args(struct hr_core *c) HR_MUST;
+
+/* Thread pointers found by the look of the thread's control block, where no note tells them. */
+void hr_core_find_tp(struct hr_image *img);
 
 /* Groups labelled segments to modules and reads their headers from the image. The image must be arranged. */
 enum hr_status hr_modules_find(struct hr_image *img) HR_MUST;

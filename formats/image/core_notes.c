@@ -112,6 +112,7 @@ static void auxv(struct hr_core *c, struct hr_span desc)
 {
     struct hr_image *img = c->img;
     struct hr_cursor k = cur(c, desc, 0);
+    c->auxv = desc;
     for (;;) {
         uint64_t type = hr_cur_addr(&k), v = hr_cur_addr(&k);
         if (k.bad || !type)

@@ -104,6 +104,8 @@ static enum hr_status load_core(struct hr_core *c, uint64_t cut)
     HR_TRY(hr_core_notes(c));
     c->img->by_gcore = by_debugger(c);
     HR_TRY(hr_image_arrange(c->img));
+    hr_core_find_tp(c->img);
+    HR_TRY(hr_core_args(c));
     HR_TRY(hr_core_label(c));
     return hr_modules_find(c->img);
 }

@@ -113,6 +113,30 @@ static bool looks_like_module(const struct hr_image *img, const struct hr_module
     return x || (so && (!so[3] || so[3] == '.')) || (img->auxv_entry >= m->lo && img->auxv_entry < m->hi);
 }
 
+/* Was the file mapped by a loader, or read as data? A loader puts the writable part (else the executable one) where its
+ * program header says; a file mapped in one piece has something else there, or the wrong rights. */
+static bool loaded(const struct hr_image *img, const struct hr_module *m)
+{
+    const struct hr_phdr *w = NULL, *x = NULL;
+    for (uint32_t i = 0; i < m->elf->nph; i++) {
+        const struct hr_phdr *p = &m->elf->ph[i];
+        if (p->type == HR_PT_LOAD && p->filesz && p->flags & 2)
+            w = w ? w : p;
+        else if (p->type == HR_PT_LOAD && p->filesz && p->flags & 1)
+            x = x ? x : p;
+    }
+    const struct hr_phdr *p = w ? w : x;
+    if (!p)
+        return true;
+    uint64_t mask = (img->page ? img->page : 4096) - 1, off = p->off & ~mask;
+    uint64_t space = img->word == 4 ? UINT32_MAX : UINT64_MAX, at = (m->bias + p->vaddr) & ~mask & space;
+    const struct hr_segment *s = hr_image_find(img, at, NULL);
+    if (!s || s->name != m->path || s->file_off + (at - s->addr) != off)
+        return false;
+    s = x ? hr_image_find(img, (m->bias + x->vaddr) & space, NULL) : NULL;
+    return !s || s->name != m->path || (img->by_gcore && !s->bytes.n) || s->flags & HR_SEG_X;
+}
+
 /* Segments of a module that were not told by NT_FILE get their file offset from the program headers; .bss has none. */
 static void claim(const struct hr_image *img, struct hr_segment *s, const struct hr_module *m)
 {
@@ -139,8 +163,14 @@ enum hr_status hr_module_add(struct hr_image *img, struct hr_module m, uint64_t 
     *nr_ret = HR_NONE;
     if (st != HR_OK && (st == HR_NOMEM || !insist))
         return st == HR_NOMEM ? st : HR_OK;
-    for (size_t i = hr_image_seg_above(img, m.lo); i < img->segs.n && img->segs.v[i].addr < m.hi; i++)
-        if (!img->segs.v[i].name || img->segs.v[i].name == m.path)
+    size_t i = hr_image_seg_above(img, m.lo);
+    bool listed = i < img->segs.n && img->segs.v[i].name; /* then NT_FILE tells all: what has no name is anonymous */
+    if (m.elf && listed && !m.main_exe && m.state == HR_MOD_UNSEEN && !loaded(img, &m)) {
+        hr_elf_destroy(m.elf);
+        return HR_OK;
+    }
+    for (; i < img->segs.n && img->segs.v[i].addr < m.hi; i++)
+        if (img->segs.v[i].name ? img->segs.v[i].name == m.path : !listed)
             claim(img, &img->segs.v[i], &m);
     *nr_ret = (uint32_t)img->modules.n;
     st = hr_modvec_push(&img->modules, m);
