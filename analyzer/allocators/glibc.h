@@ -148,11 +148,13 @@ enum glibc_chain_end {
     GLIBC_CHAIN_TOP,
     GLIBC_CHAIN_FENCE, /* fenceposts */
 };
-/* Follows chunks from p within [.., limit). *at_ret: where it ended. */
+/* Follows chunks from p within [.., limit). avoid: an address that is no chunk; a chain that leads there is broken, and one
+ * is long only behind it. tried (may be NULL): addresses that led nowhere before. *at_ret: where it ended. */
 enum glibc_chain_end hr_glibc_chain(struct glibc *g, uint64_t p, uint64_t top, uint64_t limit, bool non_main,
-                                    uint64_t max_steps, struct hr_bits *tried, uint64_t tried_base, uint64_t *at_ret);
+                                    uint64_t max_steps, uint64_t avoid, struct hr_bits *tried, uint64_t tried_base,
+                                    uint64_t *at_ret);
 /* The next address at or after `from` in the region from which a chain leads on, or 0. */
-uint64_t hr_glibc_resync(struct glibc *g, const struct glibc_region *r, uint64_t from);
+uint64_t hr_glibc_resync(struct glibc *g, const struct glibc_region *r, uint64_t from, uint64_t avoid);
 /* Two fenceposts in a row at p, as a main arena leaves them where it could not grow on: the address behind them, or 0. */
 uint64_t hr_glibc_fence(const struct glibc *g, uint64_t p, uint64_t limit);
 

@@ -168,7 +168,7 @@ static uint64_t main_end(const struct glibc *g)
 static uint64_t stretch_end(struct glibc *g, uint64_t p, uint64_t limit)
 {
     uint64_t at;
-    switch (hr_glibc_chain(g, p, g->arenas.v[0].top, limit, false, UINT64_MAX, NULL, 0, &at)) {
+    switch (hr_glibc_chain(g, p, g->arenas.v[0].top, limit, false, UINT64_MAX, 0, NULL, 0, &at)) {
     case GLIBC_CHAIN_TOP:
         return g->arenas.v[0].top_size && g->arenas.v[0].top_size <= limit - at ? at + g->arenas.v[0].top_size : 0;
     case GLIBC_CHAIN_FENCE:

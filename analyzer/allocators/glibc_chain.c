@@ -41,7 +41,8 @@ static bool sound(const struct glibc *g, struct glibc_win *win, uint64_t p, uint
 }
 
 enum glibc_chain_end hr_glibc_chain(struct glibc *g, uint64_t p, uint64_t top, uint64_t limit, bool non_main,
-                                    uint64_t max_steps, struct hr_bits *tried, uint64_t tried_base, uint64_t *at_ret)
+                                    uint64_t max_steps, uint64_t avoid, struct hr_bits *tried, uint64_t tried_base,
+                                    uint64_t *at_ret)
 {
     const struct glibc_layout *l = &g->l;
     struct glibc_win win = {.img = g->img};
@@ -57,7 +58,9 @@ enum glibc_chain_end hr_glibc_chain(struct glibc *g, uint64_t p, uint64_t top, u
             return GLIBC_CHAIN_TOP;
         if (n && hr_glibc_fence(g, p, limit))
             return GLIBC_CHAIN_FENCE;
-        if (n >= max_steps)
+        if (p == avoid)
+            return GLIBC_CHAIN_BROKEN;
+        if (n >= max_steps && p > avoid)
             return GLIBC_CHAIN_LONG;
         uint64_t bit = (p - tried_base) / l->align;
         if (tried && (bit >= tried->nbits || !hr_bits_claim(tried, bit)))
@@ -67,18 +70,21 @@ enum glibc_chain_end hr_glibc_chain(struct glibc *g, uint64_t p, uint64_t top, u
     }
 }
 
-/* A chunk after a free one carries that one's size, which must lead back to where we lost the way or later. */
-static bool back_link(const struct glibc *g, uint64_t p, uint64_t from)
+/* Could a chunk begin with these two words at p? One after a free one carries that one's size, which must lead back to
+ * where we lost the way or later. */
+static inline bool starts(const struct glibc *g, const struct glibc_region *r, const uint8_t *at, uint64_t p, uint64_t from)
 {
-    uint64_t head, prev;
-    if (!glibc_word(g, p + g->l.word, &head))
+    const struct glibc_layout *l = &g->l;
+    uint64_t head = hr_word_load(at + l->word, l->word, g->img->big), size = head & ~(uint64_t)GLIBC_FLAGS;
+    if (size < l->minsize || size & (l->align - 1u) || head & GLIBC_IS_MMAPPED || size > r->end - p)
         return false;
     if (head & GLIBC_PREV_INUSE)
         return true;
-    return glibc_word(g, p, &prev) && prev >= g->l.minsize && !(prev & (g->l.align - 1u)) && prev <= p - from;
+    uint64_t prev = hr_word_load(at, l->word, g->img->big);
+    return prev >= l->minsize && !(prev & (l->align - 1u)) && prev <= p - from;
 }
 
-uint64_t hr_glibc_resync(struct glibc *g, const struct glibc_region *r, uint64_t from)
+uint64_t hr_glibc_resync(struct glibc *g, const struct glibc_region *r, uint64_t from, uint64_t avoid)
 {
     const struct glibc_layout *l = &g->l;
     uint32_t index = (uint32_t)(r - g->regions.v);
@@ -101,13 +107,13 @@ uint64_t hr_glibc_resync(struct glibc *g, const struct glibc_region *r, uint64_t
             p = glibc_up(s->addr + s->msize + 2 * l->word, l->align) - 2 * l->word;
             continue;
         }
-        uint64_t stop = p + here.n - 2 * l->word, at;
+        uint64_t base = p, stop = p + here.n - 2 * l->word, at;
         for (; p <= stop; p += l->align) {
             if (p == r->top)
                 return p;
-            if (!back_link(g, p, from))
+            if (!starts(g, r, here.p + (p - base), p, from))
                 continue;
-            if (hr_glibc_chain(g, p, r->top, r->end, non_main, CHAIN_ENOUGH, &g->tried, r->addr, &at) !=
+            if (hr_glibc_chain(g, p, r->top, r->end, non_main, CHAIN_ENOUGH, avoid, &g->tried, r->addr, &at) !=
                 GLIBC_CHAIN_BROKEN)
                 return p;
         }

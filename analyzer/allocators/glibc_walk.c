@@ -38,11 +38,23 @@ static void report_size(struct glibc *g, const struct glibc_region *r, uint64_t 
                         (unsigned long long)p, (unsigned long long)(prev + 2 * w), (unsigned long long)head);
 }
 
-struct lost {
-    uint64_t p;      /* in: the chunk that is none; out: where to go on, 0 nowhere */
-    uint64_t head;   /* of the chunk to go on with */
-    uint64_t prev;   /* chunk before it, 0 none */
+struct place {
+    uint64_t p;           /* the chunk looked at; after go_on(): where to go on, 0 nowhere */
+    uint64_t head;        /* its size word */
+    uint64_t prev;        /* the chunk before it, 0 none: not emitted yet, as p may show that its size is wrong */
+    uint64_t prev_size;
+    enum hr_state prev_state;
+    uint64_t suspect;     /* a header already known to be damaged */
 };
+
+static inline __attribute__((always_inline)) enum hr_status flush(struct place *at, struct hr_builder *b, unsigned w)
+{
+    uint64_t p = at->prev;
+    if (!p)
+        return HR_OK;
+    at->prev = 0;
+    return hr_emit(b, p + 2 * w, at->prev_size - w, at->prev_state);
+}
 
 /* A heap's end: a fencepost and a size-0 terminator, or the latter alone. */
 static bool heap_end(const struct glibc *g, const struct glibc_region *r, uint64_t p, uint64_t head)
@@ -52,31 +64,58 @@ static bool heap_end(const struct glibc *g, const struct glibc_region *r, uint64
            r->end - p <= 2u * g->l.minsize + g->l.align;
 }
 
-static enum hr_status go_on(struct glibc *g, const struct glibc_region *r, struct lost *at, struct hr_builder *b)
+/* Behind fenceposts: the rest of the region, or a stretch that somebody else took with sbrk. */
+static uint64_t over_foreign(struct glibc *g, const struct glibc_region *r, uint64_t behind)
+{
+    uint64_t q = r->end - behind > 2u * g->l.word ? hr_glibc_resync(g, r, behind, 0) : 0;
+    if (q)
+        hr_note_at(g->notes, HR_NOTE_INFO, "heap.foreign-sbrk", behind,
+                   "0x%llx bytes at 0x%llx inside the heap were taken with sbrk by something else than malloc",
+                   (unsigned long long)(q - behind), (unsigned long long)behind);
+    return q;
+}
+
+/* The chunk before is larger or smaller than it says: `q` is where the next one really is. */
+static enum hr_status resize(struct glibc *g, const struct glibc_region *r, struct place *at, uint64_t q, struct hr_builder *b)
+{
+    mark_corrupt(g, r);
+    hr_glibc_damage(g, GLIBC_BAD_SIZE, at->prev,
+                    "the header of the block at 0x%llx says 0x%llx bytes, the next one begins after 0x%llx: something "
+                    "wrote past the end of the block before it",
+                    (unsigned long long)(at->prev + 2 * g->l.word), (unsigned long long)at->prev_size,
+                    (unsigned long long)(q - at->prev));
+    at->prev_size = q - at->prev;
+    at->prev_state = at->head & GLIBC_PREV_INUSE ? HR_USED : HR_FREE;
+    return flush(at, b, g->l.word);
+}
+
+/* at->p is no chunk. Says why and finds where to go on. */
+static enum hr_status go_on(struct glibc *g, const struct glibc_region *r, struct place *at, struct hr_builder *b)
 {
     unsigned w = g->l.word;
-    uint64_t p = at->p, behind = r->kind == GLIBC_MAIN ? hr_glibc_fence(g, p, r->end) : 0;
+    uint64_t p = at->p, behind = r->kind == GLIBC_MAIN ? hr_glibc_fence(g, p, r->end) : 0, q;
     at->p = 0;
     if (heap_end(g, r, p, at->head))
+        return flush(at, b, w);
+    if (behind) {
+        HR_TRY(flush(at, b, w));
+        q = over_foreign(g, r, behind);
+        at->p = q && glibc_word(g, q + w, &at->head) ? q : 0;
         return HR_OK;
-    if (behind) { /* the rest, or a stretch that somebody else took with sbrk */
-        uint64_t q = r->end - behind > 2 * w ? hr_glibc_resync(g, r, behind) : 0;
-        if (q)
-            hr_note_at(g->notes, HR_NOTE_INFO, "heap.foreign-sbrk", behind,
-                       "0x%llx bytes at 0x%llx inside the heap were taken with sbrk by something else than malloc",
-                       (unsigned long long)(q - behind), (unsigned long long)behind);
-        at->prev = 0;
-        at->p = q;
-    } else {
-        report_size(g, r, at->prev, p, at->head);
-        uint64_t q = hr_glibc_resync(g, r, p + g->l.minsize);
-        if (q && glibc_word(g, q + w, &at->head))
-            HR_TRY(hr_emit(b, p + 2 * w, q - p - w, at->head & GLIBC_PREV_INUSE ? HR_USED : HR_FREE));
-        at->prev = p;
-        at->p = q;
     }
-    if (at->p && !glibc_word(g, at->p + w, &at->head))
-        at->p = 0;
+    uint64_t prev = at->prev, head = at->head;
+    q = hr_glibc_resync(g, r, (prev ? prev : p) + g->l.minsize, p);
+    if (q && !glibc_word(g, q + w, &at->head))
+        q = 0;
+    if (q && prev && (q < p + g->l.minsize || prev == at->suspect)) {
+        HR_TRY(resize(g, r, at, q, b));
+    } else {
+        HR_TRY(flush(at, b, w));
+        report_size(g, r, prev, p, head);
+        if (q)
+            HR_TRY(hr_emit(b, p + 2 * w, q - p - w, at->head & GLIBC_PREV_INUSE ? HR_USED : HR_FREE));
+    }
+    at->p = q;
     return HR_OK;
 }
 
@@ -87,21 +126,29 @@ static void report_cut(struct glibc *g, uint64_t p, uint64_t end)
                (unsigned long long)p, (unsigned long long)end);
 }
 
-static void report_prev_size(struct glibc *g, const struct glibc_region *r, uint64_t p, uint64_t next, uint64_t foot)
+/* The chunk at p is free by the next one's flag, but its footer disagrees: it is free if a list links it. */
+static enum hr_state doubtful(struct glibc *g, const struct glibc_region *r, uint64_t p, uint64_t next, uint64_t nhead,
+                              uint64_t foot)
 {
+    unsigned w = g->l.word;
+    uint64_t fd, bk, back, fore, size = nhead & ~(uint64_t)GLIBC_FLAGS;
     mark_corrupt(g, r);
-    hr_glibc_damage(g, GLIBC_BAD_PREV_SIZE, next,
-                    "the free chunk at 0x%llx has size 0x%llx, the one behind it says 0x%llx", (unsigned long long)p,
-                    (unsigned long long)(next - p), (unsigned long long)foot);
+    if (size >= g->l.minsize && !(size & (g->l.align - 1u)) && size <= r->end - next) /* else that is what will be said */
+        hr_glibc_damage(g, GLIBC_BAD_PREV_SIZE, next,
+                        "the chunk at 0x%llx has size 0x%llx, the one behind it takes it for free and says 0x%llx",
+                        (unsigned long long)p, (unsigned long long)(next - p), (unsigned long long)foot);
+    bool linked = glibc_word(g, p + 2 * w, &fd) && glibc_word(g, p + 3 * w, &bk) && glibc_word(g, fd + 3 * w, &back) &&
+                  glibc_word(g, bk + 2 * w, &fore) && (back == p || fore == p);
+    return linked ? HR_FREE : HR_USED;
 }
 
 static inline __attribute__((always_inline)) enum hr_status walk(struct glibc *g, const struct glibc_region *r,
                                                                  struct hr_builder *b, unsigned w, bool big)
 {
-    const uint64_t minsize = g->l.minsize, mask = (g->l.align - 1u) | GLIBC_IS_MMAPPED;
+    const uint64_t minsize = g->l.minsize, odd = ((g->l.align - 1u) | GLIBC_IS_MMAPPED) & ~(uint64_t)5;
     const uint64_t end = r->end, top = r->top, lim = top ? top : end - 2 * w;
     struct glibc_win win = {.img = g->img};
-    struct lost at = {.p = r->first};
+    struct place at = {.p = r->first};
     if (!glibc_load(&win, at.p + w, w, big, &at.head)) {
         report_cut(g, at.p, end);
         return HR_OK;
@@ -109,33 +156,32 @@ static inline __attribute__((always_inline)) enum hr_status walk(struct glibc *g
     /* Ends: at.p grows by at least minsize each time. */
     while (at.p != top) {
         uint64_t size = at.head & ~(uint64_t)GLIBC_FLAGS, nhead, foot;
-        if (__builtin_expect(at.p > lim || size < minsize || at.head & mask & ~(uint64_t)5 || size > lim - at.p, 0)) {
+        if (__builtin_expect(at.p > lim || size < minsize || at.head & odd || size > lim - at.p, 0)) {
             HR_TRY(go_on(g, r, &at, b));
             if (!at.p)
                 return HR_OK;
             continue;
         }
-        uint64_t next = at.p + size;
+        HR_TRY(flush(&at, b, w));
+        uint64_t next = at.p + size, suspect = at.suspect;
+        enum hr_state state = HR_USED;
         if (__builtin_expect(!glibc_load(&win, next + w, w, big, &nhead), 0)) {
             report_cut(g, next, end);
             return hr_emit(b, at.p + 2 * w, size - w, HR_USED); /* its own header is there; in use is the likelier */
         }
-        enum hr_state state = HR_USED;
         if (!(nhead & GLIBC_PREV_INUSE)) {
             state = HR_FREE;
-            if (__builtin_expect(glibc_load(&win, next, w, big, &foot) && foot != size, 0))
-                report_prev_size(g, r, at.p, next, foot);
+            if (__builtin_expect(glibc_load(&win, next, w, big, &foot) && foot != size, 0)) {
+                state = doubtful(g, r, at.p, next, nhead, foot);
+                suspect = next;
+            }
         } else if (__builtin_expect(!(nhead & ~(uint64_t)GLIBC_FLAGS) && heap_end(g, r, next, nhead), 0)) {
-            /* A fencepost grown by what was too small to be freed (sysmalloc), or the fencepost proper: no block of
-             * anybody's, told from a live one of the same size by being the last. */
-            if (size <= minsize && next + g->l.minsize >= end - g->l.align)
-                return HR_OK;
+            return HR_OK; /* before the terminator lies a fencepost, maybe grown by what was too small to be freed */
         }
-        HR_TRY(hr_emit(b, at.p + 2 * w, size - w, state));
-        at.prev = at.p;
-        at.p = next;
-        at.head = nhead;
+        at = (struct place){.p = next, .head = nhead, .prev = at.p, .prev_size = size, .prev_state = state,
+                            .suspect = suspect};
     }
+    HR_TRY(flush(&at, b, w));
     return emit_top(g, r, at.head, b);
 }
 
