@@ -35,7 +35,7 @@ static bool is_text(struct hr_spread *s, hr_id id, uint64_t addr)
     uint64_t usable = hr_block_size(s->h, id);
     struct hr_span sp = hr_image_peek(s->n->img, addr, hr_min(usable, TEXT_LOOK));
     size_t len = sp.n ? text_length(sp.p, sp.n) : SIZE_MAX;
-    if (len == SIZE_MAX || len < TEXT_LEAST || (len < s->n->img->word && is_pointer(s, addr)))
+    if (len == SIZE_MAX || len < TEXT_LEAST || (len <= s->n->img->word && is_pointer(s, addr)))
         return false;
     if (len == sp.n)
         return true; /* all of it, or all we look at */

@@ -42,6 +42,16 @@ static struct hr_choice choice(hr_type t, uint8_t ev) { return (struct hr_choice
 
 /* ---- exact size ---- */
 
+/* May the candidate's instance be there? What hangs on a local may be anything, so it has to look right; the rest may be not
+ * filled in yet, but must not look wrong. */
+static bool possible(struct hr_spread *s, uint64_t addr, const struct hr_cand *c)
+{
+    if (c->strength >= HR_VOTE_VTABLE)
+        return true;
+    struct hr_looks l = hr_ops_looks(s, addr + c->off, c->type);
+    return c->strength <= HR_VOTE_LOCAL ? !l.bad : !hr_looks_wrong(l);
+}
+
 /* Is a better than b, both of them possible as the whole block? */
 static bool better(struct hr_spread *s, uint64_t addr, const struct hr_cand *a, const struct hr_cand *b)
 {
@@ -49,9 +59,10 @@ static bool better(struct hr_spread *s, uint64_t addr, const struct hr_cand *a, 
         return true;
     if (hr_embed_has(s, b->type, a->type, 0))
         return false;
-    int pa = hr_ops_plausible(s, addr, a->type), pb = hr_ops_plausible(s, addr, b->type);
-    if ((pa < 0) != (pb < 0))
-        return pb < 0;
+    struct hr_looks la = hr_ops_looks(s, addr, a->type), lb = hr_ops_looks(s, addr, b->type);
+    int pa = hr_looks_score(la), pb = hr_looks_score(lb);
+    if (hr_looks_clean(la) != hr_looks_clean(lb))
+        return hr_looks_clean(la);
     if (a->strength != b->strength)
         return a->strength > b->strength;
     if (a->votes != b->votes)
@@ -66,7 +77,7 @@ static struct hr_choice exact(struct hr_spread *s, hr_id id, uint64_t addr, uint
         const struct hr_cand *c = &s->cand[id][i];
         if (!c->type || c->off || c->strength < least || !hr_type_is_struct(s->n, c->type))
             continue;
-        if (hr_fit(s, id, addr, size_of(s, c->type)) < fit || (c->strength <= HR_VOTE_LOCAL && hr_ops_plausible(s, addr, c->type) < 0))
+        if (hr_fit(s, id, addr, size_of(s, c->type)) < fit || !possible(s, addr, c))
             continue;
         if (!best || better(s, addr, c, best))
             best = c;
@@ -93,14 +104,15 @@ static struct hr_choice part_of(struct hr_spread *s, hr_id id, uint64_t addr, ui
     hr_type found[MAX_PARENTS], one = 0;
     for (int i = 0; i < HR_CANDS; i++) {
         const struct hr_cand *c = &s->cand[id][i];
-        if (!c->type || c->strength < least || !hr_type_is_struct(s->n, c->type) || c->flags & HR_CAND_ARRAY)
+        if (!c->type || c->strength < least || !hr_type_is_struct(s->n, c->type))
             continue;
         size_t n = hr_embed_find(s, id, addr, c->type, c->off, found, MAX_PARENTS);
         int top = -1;
         bool tie = false;
         for (size_t k = 0; k < n; k++) {
-            int p = explains(s, id, found[k]) ? hr_ops_plausible(s, addr, found[k]) : -1;
-            if (p < 0)
+            struct hr_looks l = hr_ops_looks(s, addr, found[k]);
+            int p = hr_looks_score(l);
+            if (!hr_looks_clean(l) || !explains(s, id, found[k]))
                 continue;
             if (one && hr_embed_has(s, one, found[k], 0))
                 continue; /* the one we have contains this one and has the same size */
@@ -133,10 +145,10 @@ static bool is_array(struct hr_spread *s, hr_id id, uint64_t addr, hr_type el, u
         return false;
     uint64_t bad = 0, seen = 0;
     for (uint64_t i = 0; i < n && seen < LOOK_AT; i++, seen++) {
-        int p = hr_ops_plausible(s, addr + head + i * each, el);
-        if (p < 0 && !i)
+        bool clean = hr_looks_clean(hr_ops_looks(s, addr + head + i * each, el));
+        if (!clean && !i)
             return false;
-        bad += p < 0;
+        bad += !clean;
     }
     return !bad || (!strict && each > 32 && bad <= seen / 2);
 }
@@ -197,7 +209,7 @@ static struct hr_choice prefix(struct hr_spread *s, hr_id id, uint64_t addr)
         bool structural = hr_type_is_struct(s->n, c->type) || r->kind == HR_T_OTHER || r->kind == HR_T_RUNTIME;
         if (!c->type || c->off || c->strength < HR_VOTE_LOCAL || !structural)
             continue;
-        if (c->strength == HR_VOTE_LOCAL && (!r->size || hr_ops_plausible(s, addr, c->type) < 0))
+        if ((c->strength == HR_VOTE_LOCAL && !r->size) || !possible(s, addr, c))
             continue;
         if (!best || c->strength > best->strength ||
             (c->strength == best->strength && (hr_embed_has(s, c->type, best->type, 0) || c->votes > best->votes)))
@@ -226,7 +238,7 @@ static struct hr_choice scalars(struct hr_spread *s, hr_id id, uint64_t addr)
         if (!best || (chars && !c_chars) || (chars == c_chars && c->votes > best->votes))
             best = c;
     }
-    if (!best || hr_ops_plausible_array(s, id, addr, best->type) < 0)
+    if (!best || !hr_ops_scalars(s, id, addr, best->type))
         return choice(0, 0);
     bool one = !best->off && hr_fit(s, id, addr, size_of(s, best->type)) && size_of(s, best->type) >= 3u * s->n->img->word;
     return one ? choice(best->type, HR_EV_POINTER) : choice(array_of(s, best->type), HR_EV_ARRAY);
@@ -242,7 +254,7 @@ static struct hr_choice union_member(struct hr_spread *s, hr_id id, uint64_t add
             continue;
         if (!hr_type_is_struct(s->n, c->type))
             return choice(0, 0);
-        if (!hr_fit(s, id, addr, size_of(s, c->type)) || hr_ops_plausible(s, addr, c->type) < 0)
+        if (!hr_fit(s, id, addr, size_of(s, c->type)) || !hr_looks_clean(hr_ops_looks(s, addr, c->type)))
             continue;
         if (one)
             return choice(0, 0);

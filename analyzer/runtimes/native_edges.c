@@ -17,11 +17,14 @@ static inline bool live(const struct hr_heap *h, hr_id id)
     return h->state[id] == HR_USED || h->state[id] == HR_HOST;
 }
 
-/* One word's edge. Tagged pointers and one-past-the-end ones lead into a block too: hr_heap_at() takes both. */
+/* One word's edge, by the rule that marking has (heap/refs.h): what hr_heap_at() says, else without the low tag bits. */
 static void word(struct scan *s, uint64_t v, uint64_t off)
 {
-    uint64_t into = 0;
+    uint64_t into = 1;
+    unsigned tag = s->n->img->word - 1u;
     hr_id to = hr_heap_at(s->h, v, &into);
+    if (to == HR_NONE && v & tag)
+        to = hr_heap_at(s->h, v & ~(uint64_t)tag, NULL);
     if (to == HR_NONE || !live(s->h, to))
         return;
     uint8_t sure = HR_SURE_CONSERVATIVE;
@@ -35,7 +38,7 @@ static void word(struct scan *s, uint64_t v, uint64_t off)
 static inline __attribute__((always_inline)) void words(struct scan *s, const uint8_t *p, uint64_t nwords, uint64_t off,
                                                         unsigned wsize, bool big)
 {
-    uint64_t lo = s->h->lo, span = s->h->hi - lo;
+    uint64_t lo = s->h->lo, span = s->h->hi - lo + (wsize - 1);
     for (uint64_t i = 0; i < nwords && !s->out->stop; i++) {
         uint64_t v = hr_word_load(p + i * wsize, wsize, big);
         if (__builtin_expect(v - lo <= span, 0))

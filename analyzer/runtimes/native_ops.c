@@ -1,7 +1,7 @@
 /* Reads one instance of a type and votes for what its pointers lead to; and asks whether bytes can be an instance at all. */
 #include "analyzer/runtimes/native_spread.h"
 
-enum { SCALARS_LOOKED_AT = 512 };
+enum { SCALARS_LOOKED_AT = 512, FIELDS_LOOKED_AT = 64 };
 
 void hr_ops_run(struct hr_spread *s, uint64_t addr, hr_type type, uint8_t strength, hr_id src)
 {
@@ -67,30 +67,28 @@ static int stray_pointers(struct hr_spread *s, uint64_t addr, hr_type type, uint
     return stray;
 }
 
-int hr_ops_plausible(struct hr_spread *s, uint64_t addr, hr_type type)
+struct hr_looks hr_ops_looks(struct hr_spread *s, uint64_t addr, hr_type type)
 {
     const struct hr_layout *l = hr_layout(s->n, type);
     uint64_t v, size = hr_type_get(s->n->types, hr_type_strip(s->n->types, type))->size;
-    int score = -4 * stray_pointers(s, addr, type, size);
+    struct hr_looks r = {.stray = stray_pointers(s, addr, type, size)};
     if (!l)
-        return score;
+        return r;
     struct hr_layout lay = *l;
-    for (uint32_t i = 0; i < lay.nops && i < 64; i++) {
+    for (uint32_t i = 0; i < lay.nops && i < FIELDS_LOOKED_AT; i++) {
         const struct hr_layop *op = &hr_layout_ops(s->n, &lay)[i];
         if (op->flags & HR_LOF_UNION || op->kind == HR_LOP_ARR || op->kind == HR_LOP_MAYBE || op->kind == HR_LOP_VARIANT ||
             op->kind == HR_LOP_CALLABLE)
             continue;
-        if (!hr_image_word(s->n->img, addr + op->off, &v))
-            return -1;
-        int p = pointer_like(s, v);
-        if (p < 0)
-            return -100;
-        score += p;
+        int p = hr_image_word(s->n->img, addr + op->off, &v) ? pointer_like(s, v) : -1;
+        r.bad += p < 0;
+        r.null += !p;
+        r.good += p > 0 ? p : 0;
     }
-    return score;
+    return r;
 }
 
-int hr_ops_plausible_array(struct hr_spread *s, hr_id id, uint64_t addr, hr_type el)
+bool hr_ops_scalars(struct hr_spread *s, hr_id id, uint64_t addr, hr_type el)
 {
     uint64_t w = s->n->img->word, usable = hr_block_size(s->h, id), v, into;
     uint8_t kind = hr_type_get(s->n->types, hr_type_strip(s->n->types, el))->kind;
@@ -103,7 +101,7 @@ int hr_ops_plausible_array(struct hr_spread *s, hr_id id, uint64_t addr, hr_type
         bad += pointer_like(s, v) < 0;
     }
     if (kind == HR_T_PTR || kind == HR_T_REF)
-        return bad > seen / 2 ? -1 : 1;
+        return bad <= seen / 2;
     /* Numbers and characters: one word that happens to be a block's start is chance or a stale byte, several are no numbers. */
-    return starts > 1 + seen / 64 ? -1 : 1;
+    return starts <= 1 + seen / 64;
 }

@@ -18,7 +18,9 @@ enum {
 static uint64_t first_word(const struct hr_spread *s, uint64_t addr)
 {
     uint64_t v;
-    return hr_image_word(s->n->img, addr, &v) && v - s->mod_lo < s->mod_hi - s->mod_lo ? v : 0;
+    if (!hr_image_word(s->n->img, addr, &v) || v - s->mod_lo >= s->mod_hi - s->mod_lo)
+        return 0;
+    return hr_image_module_at(s->n->img, v) != HR_NONE ? v : 0;
 }
 
 /* Blocks that begin with the same address of a module (a table of functions, a class descriptor) and have the same size are
@@ -112,7 +114,8 @@ static hr_type shape_of(struct hr_spread *s, const struct sizes *z, hr_id id, ui
     bool tie = false;
     for (uint32_t t = hr_map_get(&z->head, hr_block_size(s->h, id)); t != HR_NONE && tried < TYPES_PER_SIZE; t = z->next[t]) {
         tried++;
-        if (hr_ops_plausible(s, addr, t) <= 0)
+        struct hr_looks l = hr_ops_looks(s, addr, t);
+        if (!hr_looks_clean(l) || !l.good)
             continue;
         int n = confirmed(s, addr, t);
         if (n > best_n && !(best && hr_embed_has(s, best, t, 0)))

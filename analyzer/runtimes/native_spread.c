@@ -5,6 +5,7 @@
 #include <string.h>
 
 enum {
+    MAX_ELEMENTS = 4 << 20, /* array elements followed before their array is known: a bound on memory, the rest waits */
     ROUNDS = 24,      /* decide-and-follow rounds per level; each decides at least one block or is the last */
     LEVELS = 4,
 };
@@ -25,46 +26,64 @@ static void enqueue(struct hr_spread *s, hr_id id, unsigned slot)
         s->failed = true;
 }
 
-/* Does the same type at another multiple of its size make an array of it? */
-static bool same_array(const struct hr_spread *s, const struct hr_cand *c, hr_type type, uint64_t off)
+/* One more vote for a candidate that is there. */
+static void again(struct hr_spread *s, hr_id id, unsigned slot, uint8_t strength)
 {
-    uint64_t size = hr_type_get(s->n->types, type)->size;
-    uint64_t d = off > c->off ? off - c->off : c->off - off;
-    return c->type == type && size && d % size == 0;
+    struct hr_cand *c = &s->cand[id][slot];
+    c->votes += c->votes < UINT16_MAX;
+    if (strength <= c->strength)
+        return;
+    c->strength = strength;
+    touch(s, id);
+    if (strength >= HR_VOTE_LOCAL)
+        enqueue(s, id, slot);
+}
+
+/* A third place of a type, whole multiples of its size apart: elements of an array. Only the lowest is kept. */
+static bool as_element(struct hr_spread *s, hr_id id, unsigned slot, uint64_t off, uint8_t strength)
+{
+    struct hr_cand *c = &s->cand[id][slot];
+    uint64_t size = hr_type_get(s->n->types, c->type)->size, d = off > c->off ? off - c->off : c->off - off;
+    if (!size || d % size)
+        return false;
+    c->votes += c->votes < UINT16_MAX;
+    if (!(c->flags & HR_CAND_ARRAY) || off < c->off)
+        touch(s, id);
+    c->flags |= HR_CAND_ARRAY;
+    if (off < c->off)
+        c->off = (uint32_t)off;
+    /* It is followed though it gets no place of its own: the block may be a pool and never be decided. Once each. */
+    uint64_t addr = hr_block_addr(s->h, id) + off;
+    uint32_t *slot_of;
+    bool was = true;
+    if (strength >= HR_VOTE_LOCAL && s->elements.n < MAX_ELEMENTS &&
+        hr_map_slot(&s->elements, hr_mix(addr) ^ c->type, 1, &slot_of, &was) == HR_OK && !was)
+        hr_follow(s, addr, 1, c->type, hr_min(strength, HR_VOTE_POINTER), id);
+    return true;
 }
 
 static void add_candidate(struct hr_spread *s, hr_id id, hr_type type, uint64_t off, uint8_t strength)
 {
     struct hr_cand *v = s->cand[id];
-    int slot = -1;
+    int slot = -1, first = -1;
+    unsigned same = 0;
     if (s->h->evidence[id] == HR_EV_RUNTIME) /* a managed runtime knows better */
         return;
     for (int i = 0; i < HR_CANDS; i++) {
-        struct hr_cand *c = &v[i];
-        if (c->type && same_array(s, c, type, off)) {
-            bool again = strength > c->strength && c->off == off;
-            c->votes += c->votes < UINT16_MAX;
-            if (c->off != off) {
-                if (!(c->flags & HR_CAND_ARRAY) || off < c->off)
-                    touch(s, id);
-                c->flags |= HR_CAND_ARRAY;
-                if (strength >= HR_VOTE_LOCAL && strength < HR_VOTE_CONTAINER && off < c->off)
-                    c->off = (uint32_t)off, again = true;
-            }
-            if (strength > c->strength)
-                c->strength = strength;
-            if (again) {
-                touch(s, id);
-                if (strength >= HR_VOTE_LOCAL)
-                    enqueue(s, id, (unsigned)i);
-            }
+        if (v[i].type == type && v[i].off == off) {
+            again(s, id, (unsigned)i, strength);
             return;
         }
-        if (!c->type && slot < 0)
+        if (v[i].type == type && !same++)
+            first = i;
+        if (!v[i].type && slot < 0)
             slot = i;
     }
+    bool scalar = hr_type_is_scalar(s->n, type);
+    if ((same >= 2 || (same && scalar)) && as_element(s, id, (unsigned)first, off, strength))
+        return;
     for (int i = 0; i < HR_CANDS && slot < 0; i++) /* full: the weakest makes room for a stronger one */
-        if (v[i].strength < strength || (hr_type_is_scalar(s->n, v[i].type) && !hr_type_is_scalar(s->n, type)))
+        if (v[i].strength < strength || (hr_type_is_scalar(s->n, v[i].type) && !scalar))
             slot = i;
     if (slot < 0)
         return;
@@ -310,6 +329,7 @@ void hr_spread_destroy(struct hr_spread *s)
     hr_workvec_deinit(&s->work);
     hr_map_deinit(&s->vtables);
     hr_map_deinit(&s->vtop);
+    hr_map_deinit(&s->elements);
     hr_map_deinit(&s->nodes);
     hr_free(s->group_of);
     hr_groupvec_deinit(&s->groups);
@@ -347,6 +367,7 @@ static enum hr_status make(struct hr_native *n, struct hr_spread **ret)
     s->work.max = 1 << 20;
     hr_map_init(&s->vtables, 4 << 20);
     hr_map_init(&s->vtop, 4 << 20);
+    hr_map_init(&s->elements, MAX_ELEMENTS);
     hr_map_init(&s->nodes, HR_MAX_TYPES);
     s->groups.max = HR_MAX_GROUPS;
     s->fuel = hr_fuel(n->img->dumped_bytes * 8 + (64 << 20)); /* each word a few times, with room for containers */

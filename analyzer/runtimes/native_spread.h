@@ -55,6 +55,7 @@ struct hr_spread {
     uint64_t mod_lo, mod_hi;
     struct hr_map vtables;     /* vptr -> type + 1 (0: none), and its offset-to-top in vtop */
     struct hr_map vtop;
+    struct hr_map elements;    /* instances followed that have no candidate's place */
     struct hr_map nodes;       /* (node template, value type) -> row */
     uint32_t *parent0;         /* per type: first of its containers in `parents`; n + 1 */
     struct hr_embed *parents;
@@ -82,10 +83,21 @@ static inline uint64_t hr_spread_size_of(const struct hr_spread *s, hr_type t)
 
 /* native_ops.c: reads one instance. */
 void hr_ops_run(struct hr_spread *s, uint64_t addr, hr_type type, uint8_t strength, hr_id src);
-/* How well does the content of [addr, addr + size) fit an instance of `type`? Below 0: it cannot be one. */
-int hr_ops_plausible(struct hr_spread *s, uint64_t addr, hr_type type);
+/* How the content of the bytes at addr agrees with an instance of `type`. */
+struct hr_looks {
+    int good;   /* pointers that lead to mapped memory; 2 for the start of a block */
+    int null;
+    int bad;    /* pointer fields that cannot be pointers, or are absent */
+    int stray;  /* starts of blocks where the type has no pointer */
+};
+struct hr_looks hr_ops_looks(struct hr_spread *s, uint64_t addr, hr_type type);
 /* The same for a block taken as an array of scalars or pointers. */
-int hr_ops_plausible_array(struct hr_spread *s, hr_id id, uint64_t addr, hr_type el);
+bool hr_ops_scalars(struct hr_spread *s, hr_id id, uint64_t addr, hr_type el);
+/* No contradiction at all; and a number to compare possibilities by. */
+static inline bool hr_looks_clean(struct hr_looks l) { return !l.bad && !l.stray; }
+static inline int hr_looks_score(struct hr_looks l) { return l.good - 8 * l.bad - 4 * l.stray; }
+/* More wrong pointers than right ones: not even an instance that is not filled in yet. */
+static inline bool hr_looks_wrong(struct hr_looks l) { return l.bad > l.good + l.null; }
 
 /* native_decide.c */
 struct hr_choice { hr_type type; uint8_t evidence; };
