@@ -7,6 +7,8 @@
 
 enum { FAR = 1 << 30 /* no sub-object lies farther from its object's start */ };
 
+#define CXX11_STRING "std::__cxx11::basic_string<char,"
+
 /* ---- the table ---- */
 
 struct cxx {
@@ -151,6 +153,30 @@ static int node_ops(struct hr_native *n, const struct cxx *c, hr_type type, cons
     return k;
 }
 
+/* clang describes std::string in the library's own debug information only. Its layout is the ABI's: pointer, length, 16
+ * bytes of local buffer. */
+static int declared_string(struct hr_native *n, const struct hr_type_row *r, struct hr_layop *ops, int cap)
+{
+    hr_type el = hr_type_find(n->types, "char");
+    if (cap < 1 || !el || strncmp(hr_strs_get(n->types->strs, r->name), CXX11_STRING, sizeof CXX11_STRING - 1))
+        return -1;
+    ops[0] = (struct hr_layop){.kind = HR_LOP_STRING, .type = el, .aux = 2 * n->img->word};
+    return 1;
+}
+
+/* Gives it its size, so that arrays of it can be walked. */
+void hr_cxx_complete(struct hr_native *n)
+{
+    for (size_t i = 1; i < n->types->rows.n; i++) {
+        struct hr_type_row *r = &n->types->rows.v[i];
+        if (r->flags & HR_TF_DECLARATION && !r->size && r->kind == HR_T_STRUCT &&
+            !strncmp(hr_strs_get(n->types->strs, r->name), CXX11_STRING, sizeof CXX11_STRING - 1)) {
+            r->size = 2u * n->img->word + 16;
+            r->flags &= (uint8_t)~HR_TF_UNSIZED;
+        }
+    }
+}
+
 int hr_cxx_container(struct hr_native *n, hr_type type, struct hr_layop *ops, int cap, hr_type *inline_ret,
                      uint32_t *inline_off)
 {
@@ -159,6 +185,8 @@ int hr_cxx_container(struct hr_native *n, hr_type type, struct hr_layop *ops, in
     uint64_t off, off2 = 0;
     if (!c)
         return -1;
+    if (c->op == HR_LOP_STRING && r->flags & HR_TF_DECLARATION)
+        return declared_string(n, r, ops, cap);
     if (c->op == HR_LOP_NODE)
         return r->ntparams ? node_ops(n, c, type, r, ops, cap, inline_ret, inline_off) : -1;
     hr_type value = targ(n->types, r, c->value);

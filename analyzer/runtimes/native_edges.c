@@ -30,7 +30,7 @@ static void word(struct scan *s, uint64_t v, uint64_t off)
     uint8_t sure = HR_SURE_CONSERVATIVE;
     if (into)
         sure = HR_SURE_INTERIOR;
-    else if (s->type && off >= s->map0 && hr_layout_is_ptr(s->n, s->type, off - s->map0))
+    else if (s->type && off >= s->map0 && hr_layout_ptr(s->n, s->type, off - s->map0) == HR_PTR_TYPED)
         sure = HR_SURE_EXACT;
     hr_edge_push(s->out, to, off < UINT32_MAX ? (uint32_t)off : UINT32_MAX, sure);
 }

@@ -128,7 +128,7 @@ static void flatten_one(struct flatten *f, const struct part *p)
         struct hr_layop ops[8];
         hr_type inl = 0;
         uint32_t ioff = 0;
-        int k = row->ntparams ? hr_cxx_container(f->n, t, ops, 8, &inl, &ioff) : -1;
+        int k = hr_cxx_container(f->n, t, ops, 8, &inl, &ioff);
         for (int i = 0; i < k; i++) {
             ops[i].off += p->off;
             ops[i].flags |= p->flags;
@@ -136,7 +136,9 @@ static void flatten_one(struct flatten *f, const struct part *p)
         }
         if (k >= 0 && inl)
             later(f, inl, (uint64_t)p->off + ioff, p->flags, false);
-        if (k < 0)
+        if (k < 0 && row->flags & HR_TF_DECLARATION)
+            put(f, (struct hr_layop){.off = p->off, .kind = HR_LOP_UNKNOWN, .flags = p->flags});
+        else if (k < 0)
             members(f, p, row);
     }
 }
@@ -201,8 +203,39 @@ const struct hr_layop *hr_layout_ops(const struct hr_native *n, const struct hr_
 
 /* ---- asking ---- */
 
-/* Operations whose offset is `off`, or arrays around it; the words of a container are pointers where it says so. */
-static const struct hr_layop *find_op(const struct hr_layop *ops, uint32_t nops, uint64_t off, unsigned w)
+/* Does operation o say something about the word `in` bytes behind its start? */
+static int covers(const struct hr_native *n, const struct hr_layop *o, uint64_t in, bool nearest)
+{
+    unsigned w = n->img->word;
+    int plain = o->flags & HR_LOF_UNION ? HR_PTR_MAYBE : HR_PTR_TYPED;
+    switch (o->kind) {
+    case HR_LOP_ARR:
+        return !o->count || in < (uint64_t)o->count * o->stride ? plain : HR_PTR_NO;
+    case HR_LOP_VECTOR:
+    case HR_LOP_TREE:
+        return in < 3 * w ? plain : HR_PTR_NO;
+    case HR_LOP_LIST:
+        return in < 2 * w ? plain : HR_PTR_NO;
+    case HR_LOP_DEQUE:
+        return in < 10 * w && in != w ? plain : HR_PTR_NO;
+    case HR_LOP_HASH: /* buckets, first node, the single bucket */
+        return !in || in == 2 * w || in == 6 * w ? plain : HR_PTR_NO;
+    case HR_LOP_UNKNOWN:
+        return nearest ? HR_PTR_MAYBE : HR_PTR_NO;
+    case HR_LOP_VARIANT:
+    case HR_LOP_MAYBE:
+    case HR_LOP_CALLABLE:
+        return o->aux > 0 && in < (uint64_t)o->aux ? HR_PTR_MAYBE : HR_PTR_NO;
+    case HR_LOP_VBASE:
+        return HR_PTR_NO;
+    default:
+        return in ? HR_PTR_NO : plain;
+    }
+}
+
+/* The operation that covers offset `off`: unions put several at one place, containers span a few words. */
+static const struct hr_layop *find_op(const struct hr_native *n, const struct hr_layop *ops, uint32_t nops, uint64_t off,
+                                      int *kind_ret)
 {
     uint32_t lo = 0, hi = nops;
     while (lo < hi) {
@@ -212,66 +245,40 @@ static const struct hr_layop *find_op(const struct hr_layop *ops, uint32_t nops,
         else
             hi = mid;
     }
-    for (uint32_t back = 0; lo-- > 0 && back < 16; back++) { /* unions put several at one place */
-        const struct hr_layop *o = &ops[lo];
-        uint64_t in = off - o->off;
-        switch (o->kind) {
-        case HR_LOP_ARR:
-            if (!o->count || in < (uint64_t)o->count * o->stride)
-                return o;
-            break;
-        case HR_LOP_VECTOR:
-        case HR_LOP_TREE:
-            if (in < 3 * w)
-                return o;
-            break;
-        case HR_LOP_LIST:
-            if (in < 2 * w)
-                return o;
-            break;
-        case HR_LOP_DEQUE:
-            if (in < 10 * w && in != w)
-                return o;
-            break;
-        case HR_LOP_HASH:
-            if (!in || in == 2 * w)
-                return o;
-            break;
-        case HR_LOP_VARIANT:
-        case HR_LOP_MAYBE:
-        case HR_LOP_VBASE:
-            break;
-        default:
-            if (!in)
-                return o;
-        }
+    for (uint32_t back = 0; lo-- > 0 && back < 16; back++) {
+        *kind_ret = covers(n, &ops[lo], off - ops[lo].off, !back);
+        if (*kind_ret)
+            return &ops[lo];
     }
     return NULL;
 }
 
-bool hr_layout_is_ptr(struct hr_native *n, hr_type type, uint64_t off)
+int hr_layout_ptr(struct hr_native *n, hr_type type, uint64_t off)
 {
+    bool maybe = false;
     for (int depth = 0; depth < DEPTH; depth++) {
         hr_type t = hr_type_strip(n->types, type);
         const struct hr_type_row *row = hr_type_get(n->types, t);
         if (row->kind == HR_T_ARRAY) { /* a block that is an array: any of its elements */
             uint64_t el = bare(n, row->target)->size;
             if (!el)
-                return false;
+                return HR_PTR_NO;
             type = row->target;
             off %= el;
             continue;
         }
         const struct hr_layout *l = hr_layout(n, t);
-        const struct hr_layop *o = l ? find_op(hr_layout_ops(n, l), l->nops, off, n->img->word) : NULL;
+        int kind = HR_PTR_NO;
+        const struct hr_layop *o = l ? find_op(n, hr_layout_ops(n, l), l->nops, off, &kind) : NULL;
         if (!o)
-            return false;
+            return HR_PTR_NO;
+        maybe |= kind == HR_PTR_MAYBE;
         if (o->kind != HR_LOP_ARR)
-            return !(o->flags & HR_LOF_UNION);
+            return maybe ? HR_PTR_MAYBE : kind;
         off = (off - o->off) % o->stride;
         type = o->type;
     }
-    return false;
+    return HR_PTR_NO;
 }
 
 uint64_t hr_layout_cookie(struct hr_native *n, hr_type type, uint64_t addr, uint64_t size)

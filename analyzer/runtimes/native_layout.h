@@ -19,6 +19,7 @@ enum hr_lop {
     HR_LOP_MAYBE,    /* byte at `aux` from here not 0: a value of `type` lies here */
     HR_LOP_VARIANT,  /* `type` is the variant; its index lies `aux` bytes from here, the value here */
     HR_LOP_CALLABLE, /* std::function, std::any: manager function at `aux` from here, the storage here */
+    HR_LOP_UNKNOWN,  /* a member whose type is only declared: anything may be here, up to the next operation */
     HR_LOP_VBASE,    /* virtual base number `count` of the object whose vptr lies here */
 };
 enum { HR_LOF_UNION = 1 /* inside a union: may be something else */ };
@@ -45,8 +46,10 @@ void hr_layouts_destroy(struct hr_layouts *l);
 /* The layout of a type, compiled on first use; NULL when it says nothing (no pointers, unknown). Valid until the next call. */
 const struct hr_layout *hr_layout(struct hr_native *n, hr_type type);
 const struct hr_layop *hr_layout_ops(const struct hr_native *n, const struct hr_layout *l);
-/* Is the word at `off` of a block or variable of this type (arrays: of its elements) a typed pointer? */
-bool hr_layout_is_ptr(struct hr_native *n, hr_type type, uint64_t off);
+/* Is the word at `off` of a block or variable of this type (arrays: of its elements) a typed pointer? MAYBE: in a union, a
+ * variant, a member whose type is only declared. */
+enum { HR_PTR_NO, HR_PTR_MAYBE, HR_PTR_TYPED };
+int hr_layout_ptr(struct hr_native *n, hr_type type, uint64_t off);
 /* Bytes before the first element of a block that is an array of `type` (C++ array cookie), else 0. */
 uint64_t hr_layout_cookie(struct hr_native *n, hr_type type, uint64_t addr, uint64_t size);
 /* Pushes the references of pointer fields that are not word-aligned. */

@@ -61,7 +61,7 @@ static int stray_pointers(struct hr_spread *s, uint64_t addr, hr_type type, uint
         if (!hr_image_word(s->n->img, addr + off, &v) || v - s->h->lo > s->h->hi - s->h->lo)
             continue;
         hr_id b = hr_heap_at(s->h, v, &into);
-        if (b != HR_NONE && !into && s->h->state[b] == HR_USED && !hr_layout_is_ptr(s->n, type, off))
+        if (b != HR_NONE && !into && s->h->state[b] == HR_USED && hr_layout_ptr(s->n, type, off) == HR_PTR_NO)
             stray++;
     }
     return stray;
@@ -78,7 +78,7 @@ struct hr_looks hr_ops_looks(struct hr_spread *s, uint64_t addr, hr_type type)
     for (uint32_t i = 0; i < lay.nops && i < FIELDS_LOOKED_AT; i++) {
         const struct hr_layop *op = &hr_layout_ops(s->n, &lay)[i];
         if (op->flags & HR_LOF_UNION || op->kind == HR_LOP_ARR || op->kind == HR_LOP_MAYBE || op->kind == HR_LOP_VARIANT ||
-            op->kind == HR_LOP_CALLABLE)
+            op->kind == HR_LOP_CALLABLE || op->kind == HR_LOP_UNKNOWN || op->kind == HR_LOP_VBASE)
             continue;
         int p = hr_image_word(s->n->img, addr + op->off, &v) ? pointer_like(s, v) : -1;
         r.bad += p < 0;

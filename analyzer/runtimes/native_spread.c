@@ -356,6 +356,7 @@ static enum hr_status columns(struct hr_heap *h)
 static enum hr_status make(struct hr_native *n, struct hr_spread **ret)
 {
     HR_TRY(columns(n->heap));
+    hr_cxx_complete(n);
     struct hr_spread *s = hr_zalloc(1, sizeof *s);
     if (!s)
         return HR_NOMEM;

@@ -114,6 +114,7 @@ bool hr_embed_has(struct hr_spread *s, hr_type whole, hr_type part, uint64_t off
 size_t hr_embed_find(struct hr_spread *s, hr_id id, uint64_t addr, hr_type part, uint64_t off, hr_type *ret, size_t cap);
 
 /* native_cxx.c */
+void hr_cxx_complete(struct hr_native *n);
 enum hr_status hr_cxx_index_nodes(struct hr_spread *s) HR_MUST;
 /* The dynamic class of the object whose vptr lies at `at`, 0 unknown; *top_ret: offset from `at` to the object. */
 hr_type hr_cxx_dynamic(struct hr_spread *s, uint64_t at, int64_t *top_ret);
