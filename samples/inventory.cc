@@ -58,7 +58,7 @@ private:
 
 class Bundle : public Item {
 public:
-    Bundle(unsigned number, std::string name) : Item(number, std::move(name), 0) {}
+    Bundle(unsigned number, std::string name, unsigned parts) : Item(number, std::move(name), 0) { parts_.reserve(parts); }
     void add(std::shared_ptr<Item> part) { parts_.push_back(std::move(part)); }
     double price() const override
     {
@@ -119,7 +119,7 @@ public:
 
     std::shared_ptr<Bundle> bundle(unsigned number, unsigned first, unsigned parts)
     {
-        auto b = std::make_shared<Bundle>(number, "bundle " + std::to_string(number) + ", everything you need");
+        auto b = std::make_shared<Bundle>(number, "bundle " + std::to_string(number) + ", everything you need", parts);
         for (unsigned i = 0; i < parts; i++) {
             auto part = std::make_shared<Perishable>(first + i, "part " + std::to_string(first + i) + " of a bundle", 2.5, 9);
             part->join(b);
@@ -133,6 +133,7 @@ public:
     {
         auto o = std::make_unique<Order>();
         o->customer = customer;
+        o->items.reserve(1 + from % 5);
         for (unsigned i = 0; i < 1 + from % 5; i++)
             if (auto it = items_.find(from + i); it != items_.end()) {
                 o->items.push_back(it->second);

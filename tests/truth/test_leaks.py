@@ -35,10 +35,14 @@ KINDS = {
 }
 
 def stale_words(core, truth):
-    """Independent check of the truth itself: words of the core, outside leaked blocks, that equal a leaked address."""
+    """Independent check of the truth itself: words of the core that equal a leaked address, outside leaked blocks, and not malloc's own
+    mangled links (the first two words of a block given back), which look like any address of a low heap."""
     leaked = {r.addr: r for r in truth if is_leak(r)}
     spans = sorted((r.addr, r.addr + r.usable) for r in leaked.values())
+    links = {r.addr + k for r in truth if r.kind in (CACHED, FREED) for k in (0, hr.word_size(core))}
     def inside(at):
+        if at in links:
+            return True
         i = bisect.bisect_right(spans, (at, 1 << 64)) - 1
         return i >= 0 and spans[i][0] <= at < spans[i][1]
     return [(hex(at), hex(w), KINDS[leaked[w].kind][0]) for at, w in hr.words_that_are(core, leaked.keys())

@@ -28,7 +28,7 @@ def leaked(said):
 
 
 def check(core, only, rc=1):
-    r = hr.heapray("check", core, "--json", "--only", only)
+    r = hr.heapray("check", core, "--json", "--only", only, "--fail-on", "warning")
     hr.eq(r.rc, rc, f"{os.path.basename(core)}: check --only {only} exits {rc}", r)
     return r.json()["findings"]
 
@@ -76,7 +76,8 @@ def scene_rings():
     found = check(core, "leak.*")
     told_rings = [f for f in found if "cycle" in f["rule"] or "ring" in f["rule"]]
     hr.ok(len(leaked(said)) <= sum(f["count"] for f in told_rings) <= lost, "scene_rings: the ring findings cover the lost blocks", told_rings[:3])
-    print(f"# scene_rings: {rings} rings lost, {len(told_rings)} findings")
+    # Some dropped scenes are still named by the freed child array of another, or by a frame that is gone.
+    hr.ok(0.95 * rings <= len(told_rings) <= rings, f"scene_rings: {rings} rings lost, {len(told_rings)} findings, one a ring")
 
 
 def token_frag():
@@ -103,7 +104,7 @@ def scribble():
     found = [f for f in r.json()["findings"] if "corrupt" in f["rule"]]
     hr.ok(found, "scribble: the damaged chunk is found", [f["rule"] for f in r.json()["findings"]])
     said = blocks(core)
-    hr.ok(sum(b["state"] == "used" for b in said) > 700, "scribble: the blocks behind the damage are still listed", len(said))
+    hr.ok(sum(b["state"] == "used" for b in said) >= 540, # it died freeing label 129 of 400; the book, two blocks an entry "scribble: the blocks behind the damage are still listed", len(said))
 
 
 hr.main([session_server, inventory, scene_rings, token_frag, scribble])

@@ -39,7 +39,7 @@ enum kind {
     PLAIN, INTERIOR, LOWTAG, PAST_END, TLS_STATIC, TLS_DYNAMIC, REGISTER, RAW_MMAP, STACK, SPECIFIC_1, SPECIFIC_2, SO_DATA,
     LIVE_CHILD, DEAD_STACK, CACHED_REF,
     DIRECT = 20, INDIRECT, CYCLE, SELF,
-    CACHED = 30, FREED,
+    CACHED = 30, FREED, /* FREED: later records may say that it was handed out again */
 };
 
 struct record {
@@ -323,14 +323,13 @@ static NOINLINE void release(uint64_t masked)
     free(p);
 }
 
-static void free_temps(struct worker *w, size_t keep, int tell)
+static void free_temps(struct worker *w, size_t keep)
 {
     while (w->temps > keep) {
         size_t i = below(w, (unsigned)w->temps);
         uint64_t m = w->temp[i];
         w->temp[i] = w->temp[--w->temps];
-        if (tell) /* only those that nobody can have been given since */
-            w->record[w->records++] = (struct record){.masked = m, .kind = FREED, .arena = (uint8_t)w->arena};
+        w->record[w->records++] = (struct record){.masked = m, .kind = FREED, .arena = (uint8_t)w->arena};
         release(m);
     }
 }
@@ -376,10 +375,10 @@ static NOINLINE void populate(struct worker *w)
         if (below(w, 6) == 0)
             plant_temp(w);
         if (w->temps > 2000)
-            free_temps(w, 1000, 0);
+            free_temps(w, 1000);
     }
     plant_special(w);
-    free_temps(w, 0, 1);
+    free_temps(w, 0);
 }
 
 /* A pointer in a frame that is gone. */
