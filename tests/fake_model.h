@@ -123,6 +123,7 @@ static const struct hr_attr fake_leak_attrs[] = {
     {"blocks", HR_V_NUM, 0, 0, "", fake_leak_blocks},
     {"bytes", HR_V_NUM, 0, 0, "", fake_leak_bytes},
     {"addr", HR_V_NUM, 0, 0, "", fake_leak_addr},
+    {"own_size", HR_V_NUM, 0, 0, "", fake_leak_bytes},
     {"surety", HR_V_NUM, 0, 0, "", fake_leak_surety},
 };
 static uint64_t fake_leak_count(void *c)
@@ -318,7 +319,7 @@ static void fake_init(struct fake *f, uint64_t n, uint64_t seed)
     };
     memcpy(f->objects, objects, sizeof objects);
     f->tables[0] = (struct hr_table){"objects", "blocks", 0, fake_count, f->objects, sizeof objects / sizeof *objects, f, NULL, 0, fake_subject, fake_field};
-    f->tables[1] = (struct hr_table){"leaks", "", HR_NEED_REACH, fake_leak_count, fake_leak_attrs, 9, f, NULL, 0, fake_leak_subject};
+    f->tables[1] = (struct hr_table){"leaks", "", HR_NEED_REACH, fake_leak_count, fake_leak_attrs, 10, f, NULL, 0, fake_leak_subject};
     f->tables[2] = (struct hr_table){"arenas", "", 0, fake_arena_count, fake_arena_attrs, sizeof fake_arena_attrs / sizeof *fake_arena_attrs, f};
     f->tables[3] = (struct hr_table){"types", "", HR_NEED_TYPES, fake_types_rows, fake_types_attrs, 4, f};
     f->tables[4] = (struct hr_table){"corruptions", "", 0, fake_corrupt_count, fake_corrupt_attrs, 3, f};
@@ -332,7 +333,7 @@ static void fake_init(struct fake *f, uint64_t n, uint64_t seed)
     f->model = (struct hr_model){.tables = f->tables, .ntables = 5, .globals = f->globals, .nglobals = 7, .trace = fake_trace, .trace_ctx = f};
 }
 
-static void fake_deinit(struct fake *f)
+__attribute__((unused)) static void fake_deinit(struct fake *f)
 {
     void *const all[] = {f->addr, f->retained, f->size, f->type, f->owner, f->state, f->reach, f->surety};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)

@@ -84,7 +84,7 @@ static int choose_reports(struct run *r)
         }
     }
     if (!r->nreports) {
-        r->report[0].how = hr_report_find(c->json || c->ndjson ? "json" : "text");
+        r->report[0].how = hr_report_find(c->ndjson ? "ndjson" : c->json ? "json" : "text");
         r->nreports = 1;
     }
     return -1;
@@ -114,7 +114,7 @@ static int print_reports(struct run *r, int code)
         hr_rules_list(r->rules, i, &info);
         if (!info.chosen)
             continue;
-        meta[used] = (struct hr_rule_meta){info.name, info.title, info.help, info.severity, true, NULL};
+        meta[used] = (struct hr_rule_meta){info.name, info.title, info.help, info.severity, true, NULL, info.remedy, info.tags, info.precision};
         for (size_t k = 0; k < r->findings.skipped.n; k++)
             if (!strcmp(r->findings.skipped.v[k].rule, info.name)) {
                 meta[used].ran = false;

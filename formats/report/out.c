@@ -72,7 +72,7 @@ void hr_put_pad(struct hr_out *o, int n)
 /* What our own words use beyond ASCII, for terminals that cannot show it. */
 static const struct { const char *utf8, *ascii; } plain[] = {
     {"×", "x"}, {"…", "..."}, {"→", "->"}, {"–", "-"}, {"—", "-"}, {"’", "'"}, {"“", "\""}, {"”", "\""},
-    {"·", "-"}, {"≥", ">="}, {"≤", "<="}, {"├", "|"}, {"│", "|"}, {"╰", "`"}, {"─", "-"}, {"┬", "-"}, {"▼", "v"},
+    {"·", "-"}, {"≥", ">="}, {"≤", "<="}, {"├", "+"}, {"│", "|"}, {"╰", "`"}, {"─", "-"}, {"┬", "+"}, {"↓", "v"},
 };
 
 /* Escaped text for this output: bytes above 0x7f only where they can be shown. */

@@ -19,7 +19,13 @@ struct hr_report_head {
     size_t nmodules;
     const struct hr_notes *notes;
 };
-struct hr_rule_meta { const char *name, *title, *help; enum hr_severity severity; bool ran; const char *skipped; };
+struct hr_rule_meta {
+    const char *name, *title, *help;
+    enum hr_severity severity;
+    bool ran;
+    const char *skipped;       /* why it did not run, or not wholly; NULL when it did */
+    const char *remedy, *tags, *precision; /* as the rule writes them; NULL or "" none */
+};
 struct hr_report_in {
     const struct hr_report_head *head;
     const struct hr_findings *findings;
@@ -36,6 +42,8 @@ struct hr_report {
 #include "formats/report/reports.def"
 #undef HR_REPORT
 const struct hr_report *hr_report_find(const char *name);
+/* "path/file.c:120" into path and line (1 when there is none); false when there is no path. */
+bool hr_report_location(const char *location, char *path, size_t cap, unsigned *line_ret);
 /* The members every JSON document starts with (json.md); the outermost object must be open. */
 void hr_json_head(struct hr_json *j, const struct hr_report_head *h);
 

@@ -243,7 +243,7 @@ static uint8_t check_call(struct scope *s, struct node *n)
     size_t most = strlen(fn->args), least = 0;
     while (least < most && fn->args[least] >= 'a')
         least++;
-    bool many = f == F_MAX || f == F_MIN;
+    bool many = f == F_MAX || f == F_MIN || f == F_JOIN;
     if (n->nargs < least || (n->nargs > most && !many)) {
         hr_rules_error(s->r, n->src, n->pos, NULL, least == most ? "`%s` takes %zu argument%s, not %u" : "`%s` takes at least %zu argument%s, not %u",
                        n->text, least, least == 1 ? "" : "s", n->nargs);

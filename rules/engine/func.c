@@ -24,6 +24,7 @@ const struct func hr_funcs[] = {
     [F_LOWER] = {"lower", "t", HR_V_STR},
     [F_CONTAINS] = {"contains", "tt", HR_V_BOOL},
     [F_STARTS] = {"starts", "tt", HR_V_BOOL},
+    [F_JOIN] = {"join", "vv", HR_V_STR},          /* texts and numbers, one after the other */
     [F_SUM] = {"sum", "n", HR_V_NUM, true},
     [F_AVG] = {"avg", "n", HR_V_NUM, true},
     [F_AMAX] = {"max", "n", HR_V_NUM, true},
@@ -184,6 +185,25 @@ static void f_text(struct vm *m, const struct prog *p, unsigned f, struct hr_val
     }
 }
 
+static void f_join(struct vm *m, const struct prog *p, struct hr_value *a, unsigned nargs)
+{
+    char all[1024];
+    size_t at = 0;
+    for (unsigned i = 0; i < nargs && at < sizeof all; i++) {
+        char number[48];
+        size_t n = 0;
+        const char *z = hr_vm_text(m, p, &a[i], &n);
+        if (!z && a[i].kind == HR_V_NUM) {
+            hr_vm_number_text(&a[i], number, sizeof number);
+            z = number;
+            n = strlen(number);
+        }
+        if (z)
+            at += (size_t)snprintf(all + at, sizeof all - at, "%.*s", (int)hr_min(n, sizeof all), z);
+    }
+    text(m, a, "%s", all);
+}
+
 void hr_vm_call(struct vm *m, const struct prog *p, const struct insn *in)
 {
     struct hr_value *a = &m->regs[in->dst];
@@ -191,6 +211,7 @@ void hr_vm_call(struct vm *m, const struct prog *p, const struct insn *in)
     case F_MAX:
     case F_MIN: f_extreme(a, in->x, in->k == F_MAX); break;
     case F_QUOTE: f_quote(m, p, a, in->x); break;
+    case F_JOIN: f_join(m, p, a, in->x); break;
     case F_PLURAL: f_plural(m, p, a, in->x); break;
     case F_IF:
         if (a->kind == HR_V_BOOL)

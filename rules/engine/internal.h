@@ -267,7 +267,7 @@ struct func {
 };
 extern const struct func hr_funcs[];
 enum { F_MAX, F_MIN, F_ABS, F_BYTES, F_PCT, F_QUOTE, F_SIGNED, F_ADDR, F_LEN, F_PLURAL, F_IF, F_KNOWN, F_DEFAULT, F_LOWER,
-       F_CONTAINS, F_STARTS, F_SUM, F_AVG, F_AMAX, F_AMIN, F_COUNT, F_ANY, F_ROOT_PATH, F_N };
+       F_CONTAINS, F_STARTS, F_JOIN, F_SUM, F_AVG, F_AMAX, F_AMIN, F_COUNT, F_ANY, F_ROOT_PATH, F_N };
 
 /* regex.c */
 bool hr_regex_add(struct hr_rules *r, struct node *n);  /* sets n->id; false: reported */
