@@ -1,0 +1,167 @@
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analyzer/allocators/cpython/layout.h"
+
+uint64_t hr_py_word(const struct hr_cpython *p, uint64_t base, enum hr_py_fact f)
+{
+    return hr_py_uint(p, base, f, p->image->word);
+}
+
+uint64_t hr_py_uint(const struct hr_cpython *p, uint64_t base, enum hr_py_fact f, unsigned bytes)
+{
+    uint64_t v;
+    return base && hr_py_has(p, f) && hr_image_uint(p->image, base + (uint64_t)p->at[f], bytes, &v) ? v : 0;
+}
+
+uint64_t hr_py_symbol(const struct hr_cpython *p, const char *name)
+{
+    const struct hr_sym *s = hr_sym_find(p->types, name, p->module);
+    return s && s->kind != HR_SYM_TLS ? s->addr : 0;
+}
+
+/* "3.11.2", "3.14.0rc1" at text[0..n): its PY_VERSION_HEX and length; 0 when it is no version of an interpreter we read. */
+static uint32_t parse_version(const uint8_t *text, size_t n, size_t *len_ret)
+{
+    unsigned v[3] = {0};
+    size_t i = 0;
+    for (int part = 0; part < 3; part++) {
+        size_t from = i;
+        if (part && (i >= n || text[i++] != '.'))
+            return 0;
+        from = i;
+        while (i < n && isdigit(text[i]) && i - from < 3)
+            v[part] = v[part] * 10 + (text[i++] - '0');
+        if (i == from)
+            return 0;
+    }
+    if (!(v[0] == 2 && v[1] == 7) && !(v[0] == 3 && v[1] >= 6 && v[1] < 20))
+        return 0;
+    uint32_t level = 0xf, serial = 0;
+    if (i + 1 < n && (text[i] == 'a' || text[i] == 'b' || (text[i] == 'r' && text[i + 1] == 'c'))) {
+        level = text[i] == 'a' ? 0xa : text[i] == 'b' ? 0xb : 0xc;
+        i += text[i] == 'r' ? 2 : 1;
+        while (i < n && isdigit(text[i]) && serial < 16)
+            serial = serial * 10 + (text[i++] - '0');
+    }
+    *len_ret = i;
+    return v[0] << 24 | v[1] << 16 | (v[2] & 0xff) << 8 | level << 4 | (serial & 15);
+}
+
+/* sys.version is put together in a static buffer: "3.11.2 (main, …". 2.7 to 3.10 have no better place. */
+static uint32_t version_in_data(const struct hr_image *img, uint32_t module)
+{
+    const struct hr_module *m = &img->modules.v[module];
+    uint64_t slack = 4 << 20; /* .bss lies behind the file's mappings, without a name */
+    for (size_t i = 0; i < img->segs.n; i++) {
+        const struct hr_segment *s = &img->segs.v[i];
+        if (!(s->flags & HR_SEG_W) || s->addr + s->msize <= m->lo || s->addr > m->hi + slack)
+            continue;
+        const uint8_t *p = s->bytes.p, *end = p + s->bytes.n;
+        while (p && (p = memchr(p, '(', (size_t)(end - p)))) {
+            /* back over " " and the version to its first digit */
+            const uint8_t *from = p;
+            for (unsigned back = 0; from > s->bytes.p && from[-1] && back < 24; back++)
+                from--;
+            size_t len;
+            uint32_t v = parse_version(from, (size_t)(p - from), &len);
+            if (v && len < (size_t)(p - from) && (from[len] == ' ' || from[len] == '+'))
+                return v;
+            p++;
+        }
+    }
+    return 0;
+}
+
+static uint32_t find_version(struct hr_cpython *p)
+{
+    uint64_t at, v;
+    /* 3.13 and later: the offsets' cookie, then the version. */
+    uint8_t cookie[16];
+    if (p->runtime && hr_image_read(p->image, p->runtime, cookie, 16) == 16 && !memcmp(cookie, "xdebugpy", 8)) {
+        v = hr_load64(cookie + 8, p->image->big);
+        p->free_threaded = hr_image_uint(p->image, p->runtime + 16, 8, &at) && at == 1;
+        return (uint32_t)v;
+    }
+    at = hr_py_symbol(p, "Py_Version"); /* 3.11 and later */
+    if (at && hr_image_uint(p->image, at, p->image->word, &v) && v >> 24 == 3)
+        return (uint32_t)v;
+    return version_in_data(p->image, p->module);
+}
+
+static void spell_version(struct hr_cpython *p)
+{
+    uint32_t h = p->hexversion, level = h >> 4 & 15;
+    int n = snprintf(p->version, sizeof p->version, "%u.%u.%u", h >> 24, h >> 16 & 255, h >> 8 & 255);
+    if (level != 0xf)
+        snprintf(p->version + n, sizeof p->version - (size_t)n, "%s%u", level == 0xa ? "a" : level == 0xb ? "b" : "rc", h & 15);
+}
+
+static void find_interpreters(struct hr_cpython *p)
+{
+    uint64_t at = p->runtime ? hr_py_word(p, p->runtime, HR_PY_RT_INTERP_HEAD) : 0;
+    if (!p->runtime) { /* up to 3.6: a static list head; without symbols, the running thread leads to its interpreter */
+        uint64_t head = hr_py_symbol(p, "interp_head"), current = hr_py_symbol(p, "_PyThreadState_Current");
+        if (head)
+            hr_image_word(p->image, head, &at);
+        else if (current && hr_image_word(p->image, current, &at) && at)
+            at = hr_py_word(p, at, HR_PY_TS_INTERP);
+    }
+    while (at && p->ninterp < HR_PY_MAX_INTERPRETERS) {
+        for (uint32_t i = 0; i < p->ninterp; i++)
+            if (p->interp[i] == at)
+                return;
+        if (!hr_image_find(p->image, at, NULL))
+            return;
+        p->interp[p->ninterp++] = at;
+        at = hr_py_word(p, at, HR_PY_IS_NEXT);
+    }
+}
+
+static enum hr_status recognise(struct hr_cpython *p)
+{
+    char source[96];
+    p->hexversion = find_version(p);
+    if (!p->hexversion) {
+        hr_note(p->notes, HR_NOTE_DEGRADED, "python.no_version", "there is a CPython, but nothing says which version: its objects are not read");
+        return HR_UNSUPPORTED;
+    }
+    spell_version(p);
+    if (p->free_threaded) {
+        hr_note(p->notes, HR_NOTE_DEGRADED, "python.free_threaded",
+                "this is a free-threaded CPython %s: its objects lie in mimalloc heaps, which are not read", p->version);
+        return HR_UNSUPPORTED;
+    }
+    if (hr_py_choose_layout(p, source, sizeof source) != HR_OK) {
+        hr_note(p->notes, HR_NOTE_DEGRADED, "python.no_layout",
+                "CPython %s: no debug information and no table fits its structures, so its objects are not read", p->version);
+        return HR_UNSUPPORTED;
+    }
+    find_interpreters(p);
+    snprintf(p->evidence, sizeof p->evidence, "%s; layout from %s", p->runtime ? "_PyRuntime" : "PyType_Type", source);
+    return HR_OK;
+}
+
+enum hr_status hr_cpython_find(const struct hr_image *img, struct hr_types *types, struct hr_notes *notes, struct hr_cpython **ret)
+{
+    const struct hr_sym *type = hr_sym_find(types, "PyType_Type", HR_NONE);
+    if (!type || !hr_sym_find(types, "Py_Initialize", type->module))
+        return HR_ABSENT;
+    struct hr_cpython *p = hr_zalloc(1, sizeof *p);
+    if (!p)
+        return HR_NOMEM;
+    p->image = img;
+    p->types = types;
+    p->notes = notes;
+    p->module = type->module;
+    p->type_type = type->addr;
+    p->runtime = hr_py_symbol(p, "_PyRuntime");
+    enum hr_status st = recognise(p);
+    if (st != HR_OK)
+        hr_free(p);
+    else
+        *ret = p;
+    return st;
+}
