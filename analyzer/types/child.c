@@ -15,17 +15,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1 /* they map terabytes and open files: no memory limit, no filter */
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
 #if defined(__x86_64__)
 #define OUR_ARCH AUDIT_ARCH_X86_64
 #elif defined(__i386__)
@@ -106,7 +95,7 @@ static void confine(const struct hr_child_limits *lim, uint64_t mapped)
     limit(RLIMIT_CORE, 0);
     struct rlimit cpu = {lim->seconds, lim->seconds + 1}; /* SIGXCPU says why; SIGKILL if it does not listen */
     (void)setrlimit(RLIMIT_CPU, &cpu);
-    if (SANITIZED)
+    if (HR_SANITIZED)
         return;
     for (size_t i = 0; i < sizeof sigs / sizeof *sigs; i++)
         signal(sigs[i], SIG_DFL);

@@ -8,6 +8,17 @@
 
 #include "analyzer/base/vec.h"
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define HR_SANITIZED 1 /* they map terabytes, open files and count leaks: no limits, no filter, everything freed */
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define HR_SANITIZED 1
+#endif
+#endif
+#ifndef HR_SANITIZED
+#define HR_SANITIZED 0
+#endif
+
 struct hr_child_limits {
     uint64_t memory;   /* bytes on top of what the parent has mapped; 0: default */
     unsigned seconds;  /* of CPU; 0: default */

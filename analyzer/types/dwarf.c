@@ -3,15 +3,18 @@
 
 #include <string.h>
 
+#include "analyzer/types/child.h"
+
 /* ---- the object libdwarf sees: section 0 is empty, then the .debug_* sections, decompressed when asked for ---- */
 
-/* Bytes of section i, decompressed once; never freed: libdwarf points into them until the child ends. */
+/* Bytes of section i, decompressed once: libdwarf points into them until the end. */
 static struct hr_span bytes_of(const struct hr_dw_file *f, uint32_t i)
 {
     struct hr_span *s = &f->data[i];
-    void *own;
-    if (!s->p && hr_elf_section_bytes(f->elf, f->sec[i], HR_DW_MAX_SECTION, s, &own) != HR_OK)
+    if (!s->p && hr_elf_section_bytes(f->elf, f->sec[i], HR_DW_MAX_SECTION, s, &f->own[i]) != HR_OK) {
         *s = (struct hr_span){0};
+        f->own[i] = NULL;
+    }
     return *s;
 }
 
@@ -77,7 +80,8 @@ static enum hr_status open_file(struct hr_dw_file *f, const struct hr_elf *elf, 
     f->sec = hr_zalloc(NWANTED, sizeof *f->sec);
     f->name = hr_zalloc(NWANTED, sizeof *f->name);
     f->data = hr_zalloc(NWANTED, sizeof *f->data);
-    if (!f->sec || !f->name || !f->data)
+    f->own = hr_zalloc(NWANTED, sizeof *f->own);
+    if (!f->sec || !f->name || !f->data || !f->own)
         return HR_NOMEM;
     for (unsigned i = 0; i < (code ? NWANTED : NDATA); i++) {
         const struct hr_section *s = hr_elf_section(elf, wanted[i]);
@@ -111,7 +115,7 @@ enum hr_status hr_dw_open(struct hr_dw *d, const struct hr_elf *elf, const struc
     hr_map_init(&d->imports, HR_MAX_TYPES);
     d->decls.max = d->vars.max = HR_MAX_ROOTS;
     d->files.max = HR_DW_MAX_FILES;
-    dwarf_set_de_alloc_flag(0); /* the child's memory goes all at once: no bookkeeping per allocation */
+    dwarf_set_de_alloc_flag(HR_SANITIZED); /* the child's memory goes all at once: no bookkeeping per allocation */
     HR_TRY(open_file(&d->file[HR_DW_MAIN_FILE], elf, code));
     if (alt && open_file(&d->file[HR_DW_ALT_FILE], alt, code) == HR_OK) {
         Dwarf_Error err = NULL;
@@ -131,6 +135,9 @@ void hr_dw_close(struct hr_dw *d)
         hr_free(d->file[i].sec);
         hr_free(d->file[i].name);
         hr_free(d->file[i].data);
+        for (uint32_t k = 0; d->file[i].own && k < d->file[i].nsec; k++)
+            hr_free(d->file[i].own[k]);
+        hr_free(d->file[i].own);
     }
     hr_types_deinit(&d->raw);
     hr_strs_destroy(d->strs);

@@ -32,6 +32,7 @@ struct hr_dw_file {
     const struct hr_section **sec; /* the .debug_* ones */
     const char **name;
     struct hr_span *data;          /* their bytes, once decompressed */
+    void **own;                    /* what has to be freed of that */
     uint32_t nsec;
     Dwarf_Obj_Access_Interface iface;
     Dwarf_Debug dbg;

@@ -39,7 +39,7 @@ static void settle_fields(struct hr_types *t, struct hr_type_row *r)
                 r->flags |= HR_TF_FLEX;
             }
         }
-        if (f->flags & (HR_FF_VIRTUAL | HR_FF_BITFIELD) || !r->size)
+        if (f->flags & (HR_FF_VIRTUAL | HR_FF_BITFIELD))
             continue;
         bool outside = f->off > r->size || ft->size > r->size || (!(f->flags & HR_FF_BASE) && ft->size > r->size - f->off);
         if (outside)
@@ -89,15 +89,13 @@ struct visit {
 HR_VEC(visitvec, struct visit)
 enum { NEW, OPEN, DONE };
 
-/* The row that member k of row r holds by value at the same size (only such rows can contain themselves), or 0. */
-static hr_type same_size_member(const struct hr_types *t, const struct hr_type_row *r, uint32_t k, struct hr_field **f_ret)
+/* The row that member k of row r holds by value, or 0. */
+static hr_type by_value(const struct hr_types *t, const struct hr_type_row *r, uint32_t k, struct hr_field **f_ret)
 {
     *f_ret = NULL;
     if (r->kind == HR_T_ARRAY || r->kind == HR_T_TYPEDEF)
         return k == 0 ? r->target : 0;
     struct hr_field *f = &t->fields.v[r->field0 + k];
-    if (f->flags & HR_FF_BITFIELD || hr_type_get(t, f->type)->size < r->size)
-        return 0;
     *f_ret = f;
     return f->type;
 }
@@ -122,7 +120,7 @@ static enum hr_status cut_from(struct hr_types *t, uint8_t *state, struct visitv
             continue;
         }
         struct hr_field *f;
-        hr_type to = same_size_member(t, r, v->next++, &f);
+        hr_type to = by_value(t, r, v->next++, &f);
         if (!to || to >= t->rows.n || state[to] == DONE)
             continue;
         if (state[to] == OPEN) { /* contains itself: cut here */
