@@ -14,13 +14,14 @@ enum {
 
 #define NREG 512u /* above every capstone register number of the architectures here */
 
-enum fact { F_NONE, F_PART, F_WHOLE }; /* nothing; the upper part or the base of an address; a whole address */
+enum fact { F_NONE, F_PART, F_ADDR }; /* nothing known; a number that is none yet (arm: a distance, the lower half); an address */
 
 struct sweep {
     const struct hr_image *img;
     unsigned machine;
     csh cs;
     bool thumb;
+    uint64_t toc;                  /* ppc64 with function descriptors: r2 on entry */
     uint64_t entry, end, furthest; /* furthest branch forward seen: the function goes on at least to there */
     uint64_t *refs, *calls;
     size_t nrefs, ref_cap, ncalls, call_cap;
@@ -38,13 +39,15 @@ static void put(uint64_t *v, size_t *n, size_t cap, uint64_t x)
 }
 
 /* Data only: code addresses are dropped, and what is no address of this image at all. */
-static void add_ref(struct sweep *w, uint64_t addr)
+static bool add_ref(struct sweep *w, uint64_t addr)
 {
     if (w->img->word == 4)
         addr = (uint32_t)addr;
     const struct hr_segment *s = hr_image_find(w->img, addr, NULL);
-    if (s && !(s->flags & HR_SEG_X) && w->refs)
+    bool data = s && !(s->flags & HR_SEG_X);
+    if (data && w->refs)
         put(w->refs, &w->nrefs, w->ref_cap, addr);
+    return data;
 }
 
 static void learn(struct sweep *w, unsigned reg, enum fact f, uint64_t v)
@@ -56,6 +59,32 @@ static void learn(struct sweep *w, unsigned reg, enum fact f, uint64_t v)
 }
 
 static bool knows(const struct sweep *w, unsigned reg) { return reg < NREG && w->fact[reg] != F_NONE; }
+static bool has_addr(const struct sweep *w, unsigned reg) { return reg < NREG && w->fact[reg] == F_ADDR; }
+
+static bool preserved(const struct sweep *w, unsigned r)
+{
+    switch (w->machine) {
+    case EM_386: return r == X86_REG_EBX || r == X86_REG_ESI || r == X86_REG_EDI || r == X86_REG_EBP;
+    case EM_AARCH64: return r >= ARM64_REG_X19 && r <= ARM64_REG_X28;
+    case EM_ARM: return r >= ARM_REG_R4 && r <= ARM_REG_R11;
+    case EM_PPC64: return r >= PPC_REG_R14 && r <= PPC_REG_R31;
+    default: return false;
+    }
+}
+
+/* Loads from the frame: an epilogue, mostly. */
+static bool from_stack(const struct sweep *w, const cs_insn *i)
+{
+    const cs_detail *d = i->detail;
+    bool sp = (w->machine == EM_386 && i->id == X86_INS_POP) || (w->machine == EM_ARM && i->id == ARM_INS_POP);
+    for (unsigned k = 0; w->machine == EM_AARCH64 && k < d->arm64.op_count; k++)
+        sp |= d->arm64.operands[k].type == ARM64_OP_MEM && d->arm64.operands[k].mem.base == ARM64_REG_SP;
+    for (unsigned k = 0; w->machine == EM_ARM && k < d->arm.op_count; k++)
+        sp |= d->arm.operands[k].type == ARM_OP_MEM && d->arm.operands[k].mem.base == ARM_REG_SP;
+    for (unsigned k = 0; w->machine == EM_PPC64 && k < d->ppc.op_count; k++)
+        sp |= d->ppc.operands[k].type == PPC_OP_MEM && d->ppc.operands[k].mem.base == PPC_REG_R1;
+    return sp;
+}
 
 /* Forgets what the instruction overwrites, but for registers that an epilogue restores: code behind an early return
  * starts with them set up. */
@@ -63,13 +92,39 @@ static void forget(struct sweep *w, const cs_insn *i)
 {
     cs_regs rd, wr;
     uint8_t nrd, nwr;
-    if (w->machine == EM_386 && i->id == X86_INS_POP)
+    bool epilogue = from_stack(w, i);
+    if (w->machine == EM_PPC64) { /* capstone 4 does not tell: loads and arithmetic write their first operand, stores do not */
+        const cs_ppc_op *o = i->detail->ppc.operands;
+        nwr = i->detail->ppc.op_count && o[0].type == PPC_OP_REG && i->mnemonic[0] != 's' && o[0].reg != PPC_REG_R2;
+        wr[0] = (uint16_t)o[0].reg;
+    } else if (cs_regs_access(w->cs, i, rd, &nrd, wr, &nwr) != CS_ERR_OK) {
         return;
-    if (cs_regs_access(w->cs, i, rd, &nrd, wr, &nwr) != CS_ERR_OK)
-        return;
+    }
     for (unsigned k = 0; k < nwr; k++)
-        if (wr[k] < NREG)
+        if (wr[k] < NREG && !(epilogue && preserved(w, wr[k])))
             w->fact[wr[k]] = F_NONE;
+}
+
+/* reg = a + b where one is an address and the other an index: still the table, for displacements to come. */
+static void indexed(struct sweep *w, const cs_insn *i, unsigned reg, unsigned a, unsigned b)
+{
+    bool ka = has_addr(w, a), kb = has_addr(w, b);
+    uint64_t v = ka ? w->val[a] : kb ? w->val[b] : 0;
+    forget(w, i);
+    if (ka != kb)
+        learn(w, reg, F_ADDR, v);
+}
+
+/* The result of a call is news. The other registers that a call may overwrite are kept: compilers keep an address in them
+ * across calls of functions they have seen not to use them (gcc's -fipa-ra). */
+static void forget_called(struct sweep *w)
+{
+    static const struct { uint16_t machine, reg; } result[] = {
+        {EM_386, X86_REG_EAX}, {EM_AARCH64, ARM64_REG_X0}, {EM_ARM, ARM_REG_R0}, {EM_PPC64, PPC_REG_R3},
+    };
+    for (size_t i = 0; i < sizeof result / sizeof *result; i++)
+        if (result[i].machine == w->machine)
+            w->fact[result[i].reg] = F_NONE;
 }
 
 /* ---- x86 ---- */
@@ -120,11 +175,11 @@ static void on_x86(struct sweep *w, const cs_insn *i)
     if (i->id == X86_INS_CALL && lone && a->type == X86_OP_IMM) {
         unsigned r = thunk_reg(w, (uint32_t)a->imm);
         if (r != X86_REG_INVALID)
-            learn(w, r, F_PART, i->address + i->size);
+            learn(w, r, F_ADDR, i->address + i->size);
     } else if (i->id == X86_INS_ADD && a->type == X86_OP_REG && b->type == X86_OP_IMM && knows(w, a->reg)) {
-        learn(w, a->reg, F_PART, w->val[a->reg] + (uint64_t)b->imm);
+        learn(w, a->reg, F_ADDR, w->val[a->reg] + (uint64_t)b->imm);
     } else if (i->id == X86_INS_MOV && a->type == X86_OP_REG && b->type == X86_OP_REG && knows(w, b->reg)) {
-        learn(w, a->reg, F_PART, w->val[b->reg]);
+        learn(w, a->reg, F_ADDR, w->val[b->reg]);
     } else {
         forget(w, i);
     }
@@ -138,27 +193,31 @@ static void on_arm64(struct sweep *w, const cs_insn *i)
     const cs_arm64_op *o = x->operands;
     uint64_t at;
     if (i->id == ARM64_INS_ADRP) {
-        learn(w, o[0].reg, F_PART, (uint64_t)o[1].imm);
+        learn(w, o[0].reg, F_ADDR, (uint64_t)o[1].imm);
         return;
     }
     if (i->id == ARM64_INS_ADR) {
         add_ref(w, (uint64_t)o[1].imm);
-        learn(w, o[0].reg, F_WHOLE, (uint64_t)o[1].imm);
+        learn(w, o[0].reg, F_ADDR, (uint64_t)o[1].imm);
         return;
     }
     for (unsigned k = 0; k < x->op_count; k++) {
-        if (o[k].type == ARM64_OP_MEM && (unsigned)o[k].mem.base < NREG && w->fact[o[k].mem.base] == F_PART)
+        if (o[k].type == ARM64_OP_MEM && has_addr(w, o[k].mem.base))
             add_ref(w, w->val[o[k].mem.base] + (uint64_t)(int64_t)o[k].mem.disp);
         else if (o[k].type == ARM64_OP_IMM && k == 1 && x->op_count == 2 && i->mnemonic[0] == 'l' && i->mnemonic[1] == 'd')
             add_ref(w, (uint64_t)o[k].imm); /* ldr from a literal pool */
     }
     bool sum = i->id == ARM64_INS_ADD && x->op_count == 3 && o[1].type == ARM64_OP_REG && o[2].type == ARM64_OP_IMM &&
-               (unsigned)o[1].reg < NREG && w->fact[o[1].reg] == F_PART;
+               has_addr(w, o[1].reg);
+    if (i->id == ARM64_INS_ADD && x->op_count == 3 && o[1].type == ARM64_OP_REG && o[2].type == ARM64_OP_REG) {
+        indexed(w, i, o[0].reg, o[1].reg, o[2].reg);
+        return;
+    }
     at = sum ? w->val[o[1].reg] + ((uint64_t)o[2].imm << (o[2].shift.type == ARM64_SFT_LSL ? o[2].shift.value : 0)) : 0;
     forget(w, i);
     if (sum) {
         add_ref(w, at);
-        learn(w, o[0].reg, F_WHOLE, at);
+        learn(w, o[0].reg, F_ADDR, at);
     }
 }
 
@@ -182,13 +241,21 @@ static void on_arm(struct sweep *w, const cs_insn *i)
         bool load = i->id == ARM_INS_LDR && hr_image_uint(w->img, pc + (uint64_t)(int64_t)m->mem.disp, 4, &v);
         forget(w, i);
         if (load) {
-            add_ref(w, v); /* an absolute address, or the distance to one: then no address of the image, mostly */
-            learn(w, o[0].reg, F_PART, v);
+            learn(w, o[0].reg, add_ref(w, v) ? F_ADDR : F_PART, v); /* an absolute address, or the distance to one */
         }
         return;
     }
     if (m && m->mem.base == ARM_REG_PC && knows(w, m->mem.index))
         add_ref(w, pc + w->val[m->mem.index]);
+    else if (m && m->mem.index == ARM_REG_INVALID && has_addr(w, m->mem.base))
+        add_ref(w, w->val[m->mem.base] + (uint64_t)(int64_t)m->mem.disp);
+    if (i->id == ARM_INS_ADD && x->op_count == 3 && o[1].type == ARM_OP_REG && o[2].type == ARM_OP_IMM && has_addr(w, o[1].reg)) {
+        v = w->val[o[1].reg] + (uint32_t)o[2].imm;
+        forget(w, i);
+        add_ref(w, v);
+        learn(w, o[0].reg, F_ADDR, v);
+        return;
+    }
     if (i->id == ARM_INS_ADD && x->op_count >= 2) {
         const cs_arm_op *p = &o[x->op_count - 2], *q = &o[x->op_count - 1];
         bool pq = p->type == ARM_OP_REG && q->type == ARM_OP_REG;
@@ -197,9 +264,13 @@ static void on_arm(struct sweep *w, const cs_insn *i)
             v = pc + w->val[r];
             forget(w, i);
             add_ref(w, v);
-            learn(w, o[0].reg, F_PART, v);
+            learn(w, o[0].reg, F_ADDR, v);
             return;
         }
+    }
+    if (i->id == ARM_INS_ADD && x->op_count == 3 && o[1].type == ARM_OP_REG && o[2].type == ARM_OP_REG) {
+        indexed(w, i, o[0].reg, o[1].reg, o[2].reg);
+        return;
     }
     bool low = i->id == ARM_INS_MOVW, high = i->id == ARM_INS_MOVT && knows(w, o[0].reg);
     v = low ? (uint16_t)o[1].imm : high ? (w->val[o[0].reg] & 0xffff) | (uint64_t)(uint16_t)o[1].imm << 16 : 0;
@@ -207,7 +278,7 @@ static void on_arm(struct sweep *w, const cs_insn *i)
     if (high)
         add_ref(w, v);
     if (low || high)
-        learn(w, o[0].reg, F_PART, v);
+        learn(w, o[0].reg, high ? F_ADDR : F_PART, v);
 }
 
 /* ---- ppc64 (ELFv2: r12 is the entry, r2 the TOC) ---- */
@@ -219,18 +290,20 @@ static void on_ppc(struct sweep *w, const cs_insn *i)
     if ((i->id == PPC_INS_ADDIS || i->id == PPC_INS_ADDI) && x->op_count == 3 && o[1].type == PPC_OP_REG &&
         o[2].type == PPC_OP_IMM && knows(w, o[1].reg)) {
         uint64_t by = (uint64_t)(int64_t)(int16_t)o[2].imm;
-        bool hi = i->id == PPC_INS_ADDIS, part = w->fact[o[1].reg] == F_PART;
+        bool hi = i->id == PPC_INS_ADDIS;
         uint64_t v = w->val[o[1].reg] + (hi ? by << 16 : by);
-        if (!hi && part && o[0].reg != PPC_REG_R2)
+        if (!hi && o[0].reg != PPC_REG_R2)
             add_ref(w, v);
-        learn(w, o[0].reg, hi || o[0].reg == PPC_REG_R2 ? F_PART : F_WHOLE, v);
+        learn(w, o[0].reg, F_ADDR, v);
         return;
     }
     for (unsigned k = 0; k < x->op_count; k++)
-        if (o[k].type == PPC_OP_MEM && (unsigned)o[k].mem.base < NREG && w->fact[o[k].mem.base] == F_PART)
+        if (o[k].type == PPC_OP_MEM && has_addr(w, o[k].mem.base))
             add_ref(w, w->val[o[k].mem.base] + (uint64_t)(int64_t)o[k].mem.disp);
-    if (x->op_count && o[0].type == PPC_OP_REG && i->mnemonic[0] != 's' && o[0].reg != PPC_REG_R2 && (unsigned)o[0].reg < NREG)
-        w->fact[o[0].reg] = F_NONE; /* loads and arithmetic write their first operand, stores do not */
+    if (i->id == PPC_INS_ADD && x->op_count == 3)
+        indexed(w, i, o[0].reg, o[1].reg, o[2].reg);
+    else
+        forget(w, i);
 }
 
 /* ---- the sweep ---- */
@@ -350,9 +423,16 @@ static void sweep_capstone(struct sweep *w, const uint8_t *code, size_t n)
     cs_insn *i = cs_malloc(w->cs);
     uint64_t at = w->entry;
     if (w->machine == EM_PPC64)
-        learn(w, PPC_REG_R12, F_PART, w->entry);
+        learn(w, PPC_REG_R12, F_ADDR, w->entry);
+    if (w->toc)
+        learn(w, PPC_REG_R2, F_ADDR, w->toc);
     while (i && cs_disasm_iter(w->cs, &code, &n, &at, i)) {
+        bool call = is_call(w, i);
+        if (call && w->machine == EM_386) /* before: the thunk's register is learnt from the call itself */
+            forget_called(w);
         one(w, i);
+        if (call && w->machine != EM_386)
+            forget_called(w);
         if (!flow(w, i))
             break;
     }
@@ -382,7 +462,7 @@ static void sweep_riscv(struct sweep *w, const uint8_t *code, size_t n)
         unsigned op = in & 0x7f, rd = in >> 7 & 31, rs1 = in >> 15 & 31;
         int64_t imm = (int32_t)in >> 20;
         if (op == 0x17) { /* auipc */
-            learn(w, rd, F_PART, at + (uint64_t)(int64_t)(int32_t)(in & 0xfffff000));
+            learn(w, rd, F_ADDR, at + (uint64_t)(int64_t)(int32_t)(in & 0xfffff000));
             continue;
         }
         if (op == 0x23) /* store: the offset is split, and nothing is written */
@@ -390,9 +470,9 @@ static void sweep_riscv(struct sweep *w, const uint8_t *code, size_t n)
         bool uses = op == 0x03 || op == 0x23 || (op == 0x13 && !(in >> 12 & 7));
         bool jalr = op == 0x67, jal = op == 0x6f;
         uint64_t to = w->val[rs1] + (uint64_t)imm;
-        if (uses && w->fact[rs1] == F_PART)
+        if (uses && has_addr(w, rs1))
             add_ref(w, to);
-        if (jalr && w->fact[rs1] == F_PART && w->calls)
+        if (jalr && has_addr(w, rs1) && w->calls)
             put(w->calls, &w->ncalls, w->call_cap, to & ~1ull);
         if (jal) {
             int64_t by = (int64_t)((int32_t)in >> 31) * (1 << 20) + (int64_t)(in & 0xff000) + (in >> 9 & 0x800) +
@@ -410,6 +490,12 @@ static void sweep(struct sweep *w, const struct hr_image *img, uint64_t entry, s
     w->img = img;
     w->machine = img->arch ? img->arch->elf_machine : 0;
     w->thumb = w->machine == EM_ARM && entry & 1;
+    uint64_t descriptor = entry;
+    const struct hr_segment *seg = hr_image_find(img, entry, NULL);
+    if (w->machine == EM_PPC64 && seg && !(seg->flags & HR_SEG_X)) { /* ELFv1: a descriptor {entry, TOC, environment} */
+        if (!hr_image_word(img, entry, &entry) || !hr_image_word(img, descriptor + 8, &w->toc))
+            return;
+    }
     w->entry = w->thumb ? entry & ~1ull : entry;
     max_bytes = hr_min(max_bytes, MAX_CODE);
     HR_AUTOFREE uint8_t *copy = NULL;

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Stacks: what dumpstacks says of a core, compared with what the program said of itself, and with gdb's backtraces."""
-import json, os, resource, shutil, struct, subprocess, sys, tempfile
+import json, os, resource, shutil, subprocess, sys, tempfile
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import hr
+from foreign import as_the_kernel, FOREIGN
 
 TOOL = os.path.join(os.environ.get("HR_BUILD", f"{hr.TOP}/build"), "tests/tools/dumpstacks")
 PROG = f"{hr.TOP}/tests/truth/prog"
@@ -219,38 +220,6 @@ def test_without_cfi():
     variant("nothing to go by, -m32", "-m32", "-O2", *none, "-fomit-frame-pointer", locals=False, with_gdb=False)
 
 
-def elf_layout(b):
-    word, e = (8 if b[4] == 2 else 4), ("<" if b[5] == 1 else ">")
-    if word == 8:
-        at, = struct.unpack_from(e + "Q", b, 32)
-        size, n = struct.unpack_from(e + "HH", b, 54)
-        rows = [struct.unpack_from(e + "IIQQQQQQ", b, at + i * size) for i in range(n)]
-        return word, e, [(at + i * size, r[0], r[2], r[3], r[5]) for i, r in enumerate(rows)]
-    at, = struct.unpack_from(e + "I", b, 28)
-    size, n = struct.unpack_from(e + "HH", b, 42)
-    rows = [struct.unpack_from(e + "IIIIIIII", b, at + i * size) for i in range(n)]
-    return word, e, [(at + i * size, r[0], r[1], r[2], r[4]) for i, r in enumerate(rows)]
-
-
-def as_the_kernel(core, exe):
-    """qemu's cores lack NT_FILE and the first page of the program, which the kernel's have: adds them."""
-    d, x = bytearray(open(core, "rb").read()), open(exe, "rb").read()
-    word, e, heads = elf_layout(d)
-    w = "Q" if word == 8 else "I"
-    loads = [(va & ~4095, (va + size + 4095) & ~4095, off // 4096) for _, kind, off, va, size in elf_layout(x)[2] if kind == 1]
-    desc = struct.pack(e + w * 2, len(loads), 4096) + b"".join(struct.pack(e + w * 3, *r) for r in loads)
-    desc += (exe.encode() + b"\0") * len(loads)
-    note = struct.pack(e + "III", 5, len(desc), 0x46494c45) + b"CORE\0\0\0\0" + desc + b"\0" * (-len(desc) % 4)
-    off_at, size_at = (8, 32) if word == 8 else (4, 16)
-    for at, kind, off, va, size in heads:
-        more = bytes(d[off:off + size]) + note if kind == 4 else x[:4096] if kind == 1 and va == loads[0][0] and not size else None
-        if more:
-            struct.pack_into(e + w, d, at + off_at, len(d))
-            struct.pack_into(e + w, d, at + size_at, len(more))
-            d += more
-    open(core, "wb").write(d)
-
-
 def foreign(machine, triplet):
     what, cc, qemu = f"{machine} under qemu", f"{triplet}-gcc", f"qemu-{machine}-static"
     if not shutil.which(cc) or not shutil.which(qemu):
@@ -277,9 +246,8 @@ def foreign(machine, triplet):
 
 
 def test_foreign():
-    foreign("aarch64", "aarch64-linux-gnu")
-    foreign("arm", "arm-linux-gnueabihf")
-    foreign("ppc64", "powerpc64-linux-gnu")
+    for machine, triplet in FOREIGN:
+        foreign(machine, triplet)
 
 
 if not os.path.exists(TOOL):
