@@ -19,16 +19,25 @@ enum hr_status hr_session_path(struct hr_session *s, hr_id node, const struct hr
 
 enum hr_status hr_trace_to(struct hr_session *s, hr_id node, struct hr_hopvec *out)
 {
-    uint32_t path[64], n;
-    enum hr_status st = hr_session_path(s, node, NULL, path, 64, &n);
-    if (st != HR_OK)
+    enum { MOST = 64 };
+    uint32_t path[MOST], n, left_out = 0;
+    enum hr_status st = hr_session_path(s, node, NULL, path, MOST, &n);
+    if (st == HR_LIMIT) { /* a long list: its beginning and its end are there */
+        left_out = n - MOST;
+        n = MOST;
+    } else if (st != HR_OK) {
         return st == HR_ABSENT ? HR_OK : st;
+    }
     for (uint32_t i = 0; i < n; i++) {
         char type[512], field[600];
         struct hr_hop hop = {.addr = hr_node_addr(s->heap, path[i])};
         hop.type = hr_strdup(hr_describe_type(s, path[i], type, sizeof type));
-        if (i + 1 < n)
+        if (left_out && i + 1 == MOST - MOST / 2) {
+            snprintf(field, sizeof field, " (%u more steps)", left_out);
+            hop.field = hr_strdup(field);
+        } else if (i + 1 < n) {
             hop.field = hr_strdup(hr_describe_edge(s, path[i], path[i + 1], field, sizeof field, NULL));
+        }
         if (!hop.type || (i + 1 < n && !hop.field)) {
             hr_free(hop.type);
             hr_free(hop.field);
