@@ -208,8 +208,6 @@ int hr_cxx_container(struct hr_native *n, hr_type type, struct hr_layop *ops, in
 
 /* ---- running them ---- */
 
-static bool rd(const struct hr_spread *s, uint64_t at, uint64_t *ret) { return hr_image_word(s->n->img, at, ret); }
-
 static uint64_t size_of(const struct hr_spread *s, hr_type t)
 {
     return hr_type_get(s->n->types, hr_type_strip(s->n->types, t))->size;
@@ -233,7 +231,7 @@ static void whole_array(struct hr_spread *s, uint64_t addr, uint64_t bytes, hr_t
 static void vector(struct hr_spread *s, uint64_t at, const struct hr_layop *op, uint8_t strength, hr_id src)
 {
     uint64_t w = s->n->img->word, b, e, c, each = size_of(s, op->type);
-    if (!each || !rd(s, at, &b) || !rd(s, at + w, &e) || !rd(s, at + 2 * w, &c) || !b || b > e || e > c ||
+    if (!each || !hr_rd(s, at, &b) || !hr_rd(s, at + w, &e) || !hr_rd(s, at + 2 * w, &c) || !b || b > e || e > c ||
         (e - b) % each || (c - b) % each || b == c)
         return;
     whole_array(s, b, c - b, op->type, (e - b) / each, strength, src);
@@ -242,12 +240,12 @@ static void vector(struct hr_spread *s, uint64_t at, const struct hr_layop *op, 
 static void string(struct hr_spread *s, uint64_t at, const struct hr_layop *op, hr_id src)
 {
     uint64_t w = s->n->img->word, p, len, cap, each = size_of(s, op->type);
-    if (!each || !rd(s, at, &p) || !p || p == at + (uint64_t)(int64_t)op->aux)
+    if (!each || !hr_rd(s, at, &p) || !p || p == at + (uint64_t)(int64_t)op->aux)
         return;
     if (op->aux) {
-        if (rd(s, at + w, &len) && rd(s, at + 2 * w, &cap) && len <= cap && cap < UINT64_MAX / 8)
+        if (hr_rd(s, at + w, &len) && hr_rd(s, at + 2 * w, &cap) && len <= cap && cap < UINT64_MAX / 8)
             whole_array(s, p, (cap + 1) * each, op->type, 0, HR_VOTE_POINTER, src);
-    } else if (rd(s, p - 3 * w, &len) && rd(s, p - 2 * w, &cap) && len <= cap && cap < UINT64_MAX / 8) {
+    } else if (hr_rd(s, p - 3 * w, &len) && hr_rd(s, p - 2 * w, &cap) && len <= cap && cap < UINT64_MAX / 8) {
         /* the old copy-on-write string: length, capacity and count before the text */
         whole_array(s, p - 3 * w, 3 * w + (cap + 1) * each, op->type, 0, HR_VOTE_POINTER, src);
     }
@@ -267,8 +265,8 @@ static bool node(struct hr_spread *s, uint64_t at, hr_type type, uint8_t strengt
 static void list(struct hr_spread *s, uint64_t head, hr_type type, uint8_t strength, hr_id src)
 {
     uint64_t w = s->n->img->word, at = head, next, back;
-    while (rd(s, at, &next) && next != head && hr_burn(&s->fuel, 1)) {
-        if (!rd(s, next + w, &back) || back != at || !node(s, next, type, strength, src))
+    while (hr_rd(s, at, &next) && next != head && hr_burn(&s->fuel, 1)) {
+        if (!hr_rd(s, next + w, &back) || back != at || !node(s, next, type, strength, src))
             return;
         at = next;
     }
@@ -278,7 +276,7 @@ static void hash(struct hr_spread *s, uint64_t at, const struct hr_layop *op, ui
 {
     uint64_t w = s->n->img->word, buckets, count, first;
     hr_type base = hr_type_find(s->n->types, "std::__detail::_Hash_node_base"), ptr;
-    if (!rd(s, at, &buckets) || !rd(s, at + w, &count) || !rd(s, at + 2 * w, &first) || !count)
+    if (!hr_rd(s, at, &buckets) || !hr_rd(s, at + w, &count) || !hr_rd(s, at + 2 * w, &first) || !count)
         return;
     if (base && hr_types_pointer_to(s->n->types, base, &ptr) == HR_OK && count < UINT64_MAX / w)
         whole_array(s, buckets, count * w, ptr, 0, strength, src);
@@ -290,7 +288,7 @@ static void deque(struct hr_spread *s, uint64_t at, const struct hr_layop *op, u
 {
     uint64_t w = s->n->img->word, v[10], each = size_of(s, op->type), into;
     for (unsigned i = 0; i < 10; i++) /* map, map size, start {cur, first, last, node}, finish {…} */
-        if (!rd(s, at + i * w, &v[i]))
+        if (!hr_rd(s, at + i * w, &v[i]))
             return;
     hr_type ptr;
     uint64_t per = each < 512 ? 512 / (each ? each : 1) : 1; /* __deque_buf_size */
@@ -302,7 +300,7 @@ static void deque(struct hr_spread *s, uint64_t at, const struct hr_layop *op, u
     if (map == HR_NONE || into)
         return;
     for (uint64_t m = v[5], buf; m <= v[9] && m - v[0] < hr_block_size(s->h, map) && hr_burn(&s->fuel, 1); m += w) {
-        if (!rd(s, m, &buf))
+        if (!hr_rd(s, m, &buf))
             return;
         uint64_t lo = m == v[5] ? v[2] : buf, hi = m == v[9] ? v[6] : buf + per * each;
         hr_type arr;
@@ -317,7 +315,7 @@ static void tree(struct hr_spread *s, uint64_t at, const struct hr_layop *op, ui
 {
     uint64_t w = s->n->img->word, root, up;
     /* the root's parent is the header, whose colour word lies before its parent word */
-    if (rd(s, at, &root) && root && rd(s, root + w, &up) && up == at - w)
+    if (hr_rd(s, at, &root) && root && hr_rd(s, root + w, &up) && up == at - w)
         node(s, root, op->type, strength, src);
 }
 
@@ -339,7 +337,7 @@ static void vbase(struct hr_spread *s, uint64_t at, const struct hr_layop *op, u
     /* Itanium ABI: the offsets of virtual bases lie before offset-to-top and the type_info, the first nearest. */
     uint64_t w = s->n->img->word, vptr, off;
     int64_t top;
-    if (!rd(s, at, &vptr) || !hr_cxx_dynamic(s, at, &top) || !rd(s, vptr - (3 + (uint64_t)op->count) * w, &off))
+    if (!hr_rd(s, at, &vptr) || !hr_cxx_dynamic(s, at, &top) || !hr_rd(s, vptr - (3 + (uint64_t)op->count) * w, &off))
         return;
     uint64_t base = at + (w == 4 ? (uint64_t)(int64_t)(int32_t)off : off), into, into2;
     hr_id a = hr_heap_at(s->h, at, &into), b = hr_heap_at(s->h, base, &into2);
@@ -368,7 +366,7 @@ void hr_cxx_run(struct hr_spread *s, uint64_t addr, const struct hr_layop *op, u
         break;
     case HR_LOP_CHAIN:
     case HR_LOP_NODE:
-        if (rd(s, at, &v) && v)
+        if (hr_rd(s, at, &v) && v)
             node(s, v, op->type, strength, src);
         break;
     case HR_LOP_DEQUE:
@@ -397,7 +395,7 @@ static hr_type by_name(struct hr_spread *s, uint64_t vptr, int64_t *top_ret)
     char name[HR_MAX_STRING];
     uint64_t w = s->n->img->word, top;
     hr_type t = 0;
-    if (!hr_vtable_class_name(s->n->types, vptr, name, sizeof name) || !rd(s, vptr - 2 * w, &top) ||
+    if (!hr_vtable_class_name(s->n->types, vptr, name, sizeof name) || !hr_rd(s, vptr - 2 * w, &top) ||
         hr_types_add_runtime(s->n->types, name, 0, &t) != HR_OK)
         return 0;
     *top_ret = w == 4 ? (int32_t)top : (int64_t)top;
@@ -408,7 +406,7 @@ hr_type hr_cxx_dynamic(struct hr_spread *s, uint64_t at, int64_t *top_ret)
 {
     uint64_t v;
     *top_ret = 0;
-    if (!rd(s, at, &v) || v - s->mod_lo >= s->mod_hi - s->mod_lo)
+    if (!hr_rd(s, at, &v) || !hr_spread_module(s, v))
         return 0;
     uint32_t known = hr_map_get(&s->vtables, v);
     if (known == HR_NONE) {

@@ -73,8 +73,10 @@ static bool better(struct hr_spread *s, uint64_t addr, const struct hr_cand *a, 
 static struct hr_choice exact(struct hr_spread *s, hr_id id, uint64_t addr, uint8_t least, int fit)
 {
     const struct hr_cand *best = NULL;
-    for (int i = 0; i < HR_CANDS; i++) {
-        const struct hr_cand *c = &s->cand[id][i];
+    struct hr_cand *v;
+    unsigned nc = hr_cands(s, id, &v);
+    for (unsigned i = 0; i < nc; i++) {
+        const struct hr_cand *c = &v[i];
         if (!c->type || c->off || c->strength < least || !hr_type_is_struct(s->n, c->type))
             continue;
         if (hr_fit(s, id, addr, size_of(s, c->type)) < fit || !possible(s, addr, c))
@@ -90,8 +92,10 @@ static struct hr_choice exact(struct hr_spread *s, hr_id id, uint64_t addr, uint
 /* Do all structural candidates fit into this type at their places? */
 static bool explains(struct hr_spread *s, hr_id id, hr_type whole)
 {
-    for (int i = 0; i < HR_CANDS; i++) {
-        const struct hr_cand *c = &s->cand[id][i];
+    struct hr_cand *v;
+    unsigned nc = hr_cands(s, id, &v);
+    for (unsigned i = 0; i < nc; i++) {
+        const struct hr_cand *c = &v[i];
         if (c->type && c->strength >= HR_VOTE_POINTER && hr_type_is_struct(s->n, c->type) &&
             !hr_embed_has(s, whole, c->type, c->off))
             return false;
@@ -102,8 +106,10 @@ static bool explains(struct hr_spread *s, hr_id id, hr_type whole)
 static struct hr_choice part_of(struct hr_spread *s, hr_id id, uint64_t addr, uint8_t least)
 {
     hr_type found[MAX_PARENTS], one = 0;
-    for (int i = 0; i < HR_CANDS; i++) {
-        const struct hr_cand *c = &s->cand[id][i];
+    struct hr_cand *v;
+    unsigned nc = hr_cands(s, id, &v);
+    for (unsigned i = 0; i < nc; i++) {
+        const struct hr_cand *c = &v[i];
         if (!c->type || c->strength < least || !hr_type_is_struct(s->n, c->type))
             continue;
         size_t n = hr_embed_find(s, id, addr, c->type, c->off, found, MAX_PARENTS);
@@ -156,14 +162,16 @@ static bool is_array(struct hr_spread *s, hr_id id, uint64_t addr, hr_type el, u
 static struct hr_choice array(struct hr_spread *s, hr_id id, uint64_t addr, uint8_t least)
 {
     uint64_t w = s->n->img->word, count;
-    for (int i = 0; i < HR_CANDS; i++) {
-        const struct hr_cand *c = &s->cand[id][i];
+    struct hr_cand *v;
+    unsigned nc = hr_cands(s, id, &v);
+    for (unsigned i = 0; i < nc; i++) {
+        const struct hr_cand *c = &v[i];
         if (!c->type || c->strength < least || !hr_type_is_struct(s->n, c->type))
             continue;
         uint64_t each = size_of(s, c->type);
         uint8_t ev = c->strength == HR_VOTE_VTABLE ? HR_EV_VTABLE : HR_EV_ARRAY;
         /* new T[n] with a cookie: n in the word before the first element */
-        if (each && c->off == w && hr_image_word(s->n->img, addr, &count) && count &&
+        if (each && c->off == w && hr_rd(s, addr, &count) && count &&
             count <= (hr_block_size(s->h, id) - w) / each && hr_fit(s, id, addr, count * each + w))
             return choice(array_of(s, c->type), ev);
         if (c->off && !(c->flags & HR_CAND_ARRAY && each && c->off % each == 0))
@@ -178,8 +186,10 @@ static struct hr_choice array(struct hr_spread *s, hr_id id, uint64_t addr, uint
 
 static struct hr_choice flexible(struct hr_spread *s, hr_id id, uint8_t least)
 {
-    for (int i = 0; i < HR_CANDS; i++) {
-        const struct hr_cand *c = &s->cand[id][i];
+    struct hr_cand *v;
+    unsigned nc = hr_cands(s, id, &v);
+    for (unsigned i = 0; i < nc; i++) {
+        const struct hr_cand *c = &v[i];
         const struct hr_type_row *r = hr_type_get(s->n->types, c->type);
         if (c->type && !c->off && c->strength >= least && r->flags & HR_TF_FLEX)
             return choice(c->type, HR_EV_POINTER);
@@ -190,8 +200,10 @@ static struct hr_choice flexible(struct hr_spread *s, hr_id id, uint8_t least)
 /* Does something else lie behind a `type` at the block's start? Then the block is a pool, not a `type` with a tail. */
 static bool shared(struct hr_spread *s, hr_id id, hr_type type)
 {
-    for (int i = 0; i < HR_CANDS; i++) {
-        const struct hr_cand *c = &s->cand[id][i];
+    struct hr_cand *v;
+    unsigned nc = hr_cands(s, id, &v);
+    for (unsigned i = 0; i < nc; i++) {
+        const struct hr_cand *c = &v[i];
         if (c->type && c->strength >= HR_VOTE_LOCAL && hr_type_is_struct(s->n, c->type) &&
             (c->off >= size_of(s, type) || c->flags & HR_CAND_ARRAY))
             return true;
@@ -203,8 +215,10 @@ static bool shared(struct hr_spread *s, hr_id id, hr_type type)
 static struct hr_choice prefix(struct hr_spread *s, hr_id id, uint64_t addr)
 {
     const struct hr_cand *best = NULL;
-    for (int i = 0; i < HR_CANDS; i++) {
-        const struct hr_cand *c = &s->cand[id][i];
+    struct hr_cand *v;
+    unsigned nc = hr_cands(s, id, &v);
+    for (unsigned i = 0; i < nc; i++) {
+        const struct hr_cand *c = &v[i];
         const struct hr_type_row *r = hr_type_get(s->n->types, c->type);
         bool structural = hr_type_is_struct(s->n, c->type) || r->kind == HR_T_OTHER || r->kind == HR_T_RUNTIME;
         if (!c->type || c->off || c->strength < HR_VOTE_LOCAL || !structural)
@@ -228,8 +242,10 @@ static struct hr_choice prefix(struct hr_spread *s, hr_id id, uint64_t addr)
 static struct hr_choice scalars(struct hr_spread *s, hr_id id, uint64_t addr)
 {
     const struct hr_cand *best = NULL;
-    for (int i = 0; i < HR_CANDS; i++) {
-        const struct hr_cand *c = &s->cand[id][i];
+    struct hr_cand *v;
+    unsigned nc = hr_cands(s, id, &v);
+    for (unsigned i = 0; i < nc; i++) {
+        const struct hr_cand *c = &v[i];
         if (!c->type || c->strength < HR_VOTE_LOCAL || !hr_type_is_scalar(s->n, c->type) || !size_of(s, c->type))
             continue;
         if (c->off && (c->off % size_of(s, c->type) || hr_type_is_char(s->n, c->type)))
@@ -248,8 +264,10 @@ static struct hr_choice scalars(struct hr_spread *s, hr_id id, uint64_t addr)
 static struct hr_choice union_member(struct hr_spread *s, hr_id id, uint64_t addr)
 {
     hr_type one = 0;
-    for (int i = 0; i < HR_CANDS; i++) {
-        const struct hr_cand *c = &s->cand[id][i];
+    struct hr_cand *v;
+    unsigned nc = hr_cands(s, id, &v);
+    for (unsigned i = 0; i < nc; i++) {
+        const struct hr_cand *c = &v[i];
         if (!c->type || c->strength != HR_VOTE_UNION || c->off)
             continue;
         if (!hr_type_is_struct(s->n, c->type))
@@ -266,8 +284,10 @@ static struct hr_choice union_member(struct hr_spread *s, hr_id id, uint64_t add
 /* Levels: 0 what is certain by size; 1 structural arrays; 2 unions, locals, types with something behind them; 3 scalars. */
 struct hr_choice hr_decide(struct hr_spread *s, hr_id id, uint64_t addr, int level)
 {
-    for (int i = 0; i < HR_CANDS; i++) {
-        const struct hr_cand *c = &s->cand[id][i];
+    struct hr_cand *v;
+    unsigned nc = hr_cands(s, id, &v);
+    for (unsigned i = 0; i < nc; i++) {
+        const struct hr_cand *c = &v[i];
         if (c->type && c->strength >= HR_VOTE_CONTAINER)
             return choice(c->type, c->strength == HR_VOTE_ASSUMED ? HR_EV_ASSUMED : HR_EV_CONTAINER);
     }

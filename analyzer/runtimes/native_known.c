@@ -34,13 +34,13 @@ static hr_id starts(const struct hr_spread *s, uint64_t addr)
 static enum hr_status stream(struct hr_spread *s, uint64_t at, hr_id node)
 {
     uint64_t w = s->n->img->word, base, end;
-    if (!hr_image_word(s->n->img, at + FILE_BUF_BASE * w, &base) ||
-        !hr_image_word(s->n->img, at + (FILE_BUF_BASE + 1) * w, &end) || end <= base)
+    if (!hr_rd(s, at + FILE_BUF_BASE * w, &base) ||
+        !hr_rd(s, at + (FILE_BUF_BASE + 1) * w, &end) || end <= base)
         return HR_OK;
     hr_id id = starts(s, base);
     if (id == HR_NONE || end - base > hr_block_size(s->h, id) || s->h->type[id])
         return HR_OK;
-    s->h->owner[id] = node;
+    hr_spread_own(s, id, node);
     return name_block(s, id, "stdio buffer", HR_EV_CONTENT);
 }
 
@@ -52,9 +52,9 @@ static enum hr_status pool(struct hr_spread *s, uint64_t arena, uint64_t at)
     hr_id id = starts(s, arena);
     if (id == HR_NONE || s->h->type[id] || hr_block_size(s->h, id) < POOL_LEAST)
         return HR_OK;
-    if (!hr_image_word(s->n->img, at - w, &first) || !hr_image_word(s->n->img, at + w, &size) ||
+    if (!hr_rd(s, at - w, &first) || !hr_rd(s, at + w, &size) ||
         !hr_fit(s, id, arena, size) || first < arena || first >= arena + size ||
-        !hr_image_word(s->n->img, first, &entry) || entry > size || first + entry > arena + size || entry < 2 * w)
+        !hr_rd(s, first, &entry) || entry > size || first + entry > arena + size || entry < 2 * w)
         return HR_OK;
     return name_block(s, id, "libstdc++ emergency exception pool", HR_EV_CONTENT);
 }
@@ -63,7 +63,7 @@ static enum hr_status scan_root(struct hr_spread *s, const struct hr_root *r, hr
 {
     uint64_t w = s->n->img->word, v;
     for (uint64_t at = (r->addr + w - 1) & ~(w - 1); at + w <= r->addr + r->size; at += w) {
-        if (!hr_image_word(s->n->img, at, &v))
+        if (!hr_rd(s, at, &v))
             break;
         if ((v & UINT32_MAX) >> 16 == FILE_MAGIC)
             HR_TRY(stream(s, at, node));

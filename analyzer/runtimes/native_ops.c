@@ -17,7 +17,7 @@ void hr_ops_run(struct hr_spread *s, uint64_t addr, hr_type type, uint8_t streng
             return;
         }
         if (op.kind == HR_LOP_PTR) {
-            if (!hr_image_word(s->n->img, addr + op.off, &v) || !v)
+            if (!hr_rd(s, addr + op.off, &v) || !v)
                 continue;
             if (v & (w - 1) && hr_type_is_struct(s->n, op.type))
                 v &= ~(w - 1); /* low bits carry marks (red-black colours, locks) */
@@ -58,7 +58,7 @@ static int stray_pointers(struct hr_spread *s, uint64_t addr, hr_type type, uint
     uint64_t w = s->n->img->word, v, into;
     int stray = 0;
     for (uint64_t off = 0; off + w <= size && off < 64 * w; off += w) {
-        if (!hr_image_word(s->n->img, addr + off, &v) || v - s->h->lo > s->h->hi - s->h->lo)
+        if (!hr_rd(s, addr + off, &v) || v - s->h->lo > s->h->hi - s->h->lo)
             continue;
         hr_id b = hr_heap_at(s->h, v, &into);
         if (b != HR_NONE && !into && s->h->state[b] == HR_USED && hr_layout_ptr(s->n, type, off) == HR_PTR_NO)
@@ -80,7 +80,7 @@ struct hr_looks hr_ops_looks(struct hr_spread *s, uint64_t addr, hr_type type)
         if (op->flags & HR_LOF_UNION || op->kind == HR_LOP_ARR || op->kind == HR_LOP_MAYBE || op->kind == HR_LOP_VARIANT ||
             op->kind == HR_LOP_CALLABLE || op->kind == HR_LOP_UNKNOWN || op->kind == HR_LOP_VBASE)
             continue;
-        int p = hr_image_word(s->n->img, addr + op->off, &v) ? pointer_like(s, v) : -1;
+        int p = hr_rd(s, addr + op->off, &v) ? pointer_like(s, v) : -1;
         r.bad += p < 0;
         r.null += !p;
         r.good += p > 0 ? p : 0;
@@ -94,7 +94,7 @@ bool hr_ops_scalars(struct hr_spread *s, hr_id id, uint64_t addr, hr_type el)
     uint8_t kind = hr_type_get(s->n->types, hr_type_strip(s->n->types, el))->kind;
     unsigned starts = 0, bad = 0, seen = 0;
     for (uint64_t off = 0; off + w <= usable && seen < SCALARS_LOOKED_AT; off += w, seen++) {
-        if (!hr_image_word(s->n->img, addr + off, &v))
+        if (!hr_rd(s, addr + off, &v))
             break;
         hr_id b = v - s->h->lo <= s->h->hi - s->h->lo ? hr_heap_at(s->h, v, &into) : HR_NONE;
         starts += b != HR_NONE && !into && s->h->state[b] == HR_USED;

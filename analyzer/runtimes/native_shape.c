@@ -15,12 +15,12 @@ enum {
 
 /* ---- same first word ---- */
 
-static uint64_t first_word(const struct hr_spread *s, uint64_t addr)
+static uint64_t first_word(struct hr_spread *s, uint64_t addr)
 {
     uint64_t v;
-    if (!hr_image_word(s->n->img, addr, &v) || v - s->mod_lo >= s->mod_hi - s->mod_lo)
+    if (!hr_rd(s, addr, &v) || !hr_spread_module(s, v))
         return 0;
-    return hr_image_module_at(s->n->img, v) != HR_NONE ? v : 0;
+    return v;
 }
 
 /* Blocks that begin with the same address of a module (a table of functions, a class descriptor) and have the same size are
@@ -92,7 +92,7 @@ static int confirmed(struct hr_spread *s, uint64_t addr, hr_type type)
     struct hr_layout lay = *l;
     for (uint32_t i = 0; i < lay.nops; i++) {
         struct hr_layop op = hr_layout_ops(s->n, &lay)[i];
-        if (op.kind != HR_LOP_PTR || op.flags & HR_LOF_UNION || !hr_image_word(s->n->img, addr + op.off, &v) || !v)
+        if (op.kind != HR_LOP_PTR || op.flags & HR_LOF_UNION || !hr_rd(s, addr + op.off, &v) || !v)
             continue;
         hr_id to = hr_heap_at(s->h, v, &into);
         if (to == HR_NONE || !s->h->type[to] || s->h->evidence[to] >= HR_EV_SHAPE)
@@ -217,7 +217,7 @@ static enum hr_status name_groups(struct hr_spread *s)
             continue;
         t[g].seen++;
         for (unsigned k = 0; k < SHAPE_WORDS && (k + 1) * w <= hr_block_size(s->h, id); k++)
-            t[g].ptr[k] += hr_image_word(s->n->img, addr + k * w, &v) && hr_heap_at(s->h, v, NULL) != HR_NONE;
+            t[g].ptr[k] += hr_rd(s, addr + k * w, &v) && hr_heap_at(s->h, v, NULL) != HR_NONE;
     }
     for (uint32_t g = 0; g < s->groups.n; g++) {
         unsigned n = 0;

@@ -10,7 +10,47 @@ enum {
     LEVELS = 4,
 };
 
+/* ---- reading ---- */
+
+bool hr_rd_slow(struct hr_spread *s, uint64_t addr, uint64_t *ret)
+{
+    unsigned w = s->n->img->word;
+    const struct hr_segment *g = hr_image_find(s->n->img, addr, NULL);
+    if (g && g->bytes.n >= w && addr - g->addr <= g->bytes.n - w) {
+        s->seg = g->bytes.p;
+        s->seg_lo = g->addr;
+        s->seg_n = g->bytes.n - w + 1;
+        return hr_rd(s, addr, ret);
+    }
+    return hr_image_word(s->n->img, addr, ret); /* across a seam, or absent */
+}
+
 /* ---- candidates ---- */
+
+static struct hr_cand *cand(struct hr_spread *s, hr_id id, unsigned slot)
+{
+    struct hr_cand *v;
+    unsigned n = hr_cands(s, id, &v);
+    return &v[slot < n ? slot : 0];
+}
+
+/* Makes room for several. */
+static bool widen(struct hr_spread *s, hr_id id)
+{
+    if (s->cand[id].type == HR_CAND_MORE)
+        return true;
+    size_t at = s->more.n;
+    if (hr_candvec_reserve(&s->more, at + HR_CANDS) != HR_OK) {
+        s->failed = true;
+        return false;
+    }
+    s->more.n += HR_CANDS;
+    s->more.v[at] = s->cand[id];
+    for (size_t i = 1; i < HR_CANDS; i++)
+        s->more.v[at + i] = (struct hr_cand){0};
+    s->cand[id] = (struct hr_cand){.type = HR_CAND_MORE, .off = (uint32_t)(at / HR_CANDS)};
+    return true;
+}
 
 static void touch(struct hr_spread *s, hr_id id)
 {
@@ -20,7 +60,7 @@ static void touch(struct hr_spread *s, hr_id id)
 
 static void enqueue(struct hr_spread *s, hr_id id, unsigned slot)
 {
-    struct hr_cand *c = &s->cand[id][slot];
+    struct hr_cand *c = cand(s, id, slot);
     c->flags |= HR_CAND_SPREAD;
     if (hr_u64vec_push(&s->queue, (uint64_t)id << 8 | slot) != HR_OK)
         s->failed = true;
@@ -29,7 +69,7 @@ static void enqueue(struct hr_spread *s, hr_id id, unsigned slot)
 /* One more vote for a candidate that is there. */
 static void again(struct hr_spread *s, hr_id id, unsigned slot, uint8_t strength)
 {
-    struct hr_cand *c = &s->cand[id][slot];
+    struct hr_cand *c = cand(s, id, slot);
     c->votes += c->votes < UINT16_MAX;
     if (strength <= c->strength)
         return;
@@ -42,7 +82,7 @@ static void again(struct hr_spread *s, hr_id id, unsigned slot, uint8_t strength
 /* A third place of a type, whole multiples of its size apart: elements of an array. Only the lowest is kept. */
 static bool as_element(struct hr_spread *s, hr_id id, unsigned slot, uint64_t off, uint8_t strength)
 {
-    struct hr_cand *c = &s->cand[id][slot];
+    struct hr_cand *c = cand(s, id, slot);
     uint64_t size = hr_type_get(s->n->types, c->type)->size, d = off > c->off ? off - c->off : c->off - off;
     if (!size || d % size)
         return false;
@@ -64,27 +104,30 @@ static bool as_element(struct hr_spread *s, hr_id id, unsigned slot, uint64_t of
 
 static void add_candidate(struct hr_spread *s, hr_id id, hr_type type, uint64_t off, uint8_t strength)
 {
-    struct hr_cand *v = s->cand[id];
+    struct hr_cand *v;
+    unsigned same = 0, nc = hr_cands(s, id, &v);
     int slot = -1, first = -1;
-    unsigned same = 0;
     if (s->h->evidence[id] == HR_EV_RUNTIME) /* a managed runtime knows better */
         return;
-    for (int i = 0; i < HR_CANDS; i++) {
+    for (unsigned i = 0; i < nc; i++) {
         if (v[i].type == type && v[i].off == off) {
-            again(s, id, (unsigned)i, strength);
+            again(s, id, i, strength);
             return;
         }
         if (v[i].type == type && !same++)
-            first = i;
+            first = (int)i;
         if (!v[i].type && slot < 0)
-            slot = i;
+            slot = (int)i;
     }
     bool scalar = hr_type_is_scalar(s->n, type);
     if ((same >= 2 || (same && scalar)) && as_element(s, id, (unsigned)first, off, strength))
         return;
-    for (int i = 0; i < HR_CANDS && slot < 0; i++) /* full: the weakest makes room for a stronger one */
+    if (slot < 0 && nc == 1 && widen(s, id))
+        slot = 1;
+    nc = hr_cands(s, id, &v);
+    for (unsigned i = 0; i < nc && slot < 0; i++) /* full: the weakest makes room for a stronger one */
         if (v[i].strength < strength || (hr_type_is_scalar(s->n, v[i].type) && !scalar))
-            slot = i;
+            slot = (int)i;
     if (slot < 0)
         return;
     v[slot] = (struct hr_cand){.type = type, .off = (uint32_t)off, .votes = 1, .strength = strength};
@@ -142,18 +185,17 @@ bool hr_vote_whole(struct hr_spread *s, uint64_t addr, uint64_t bytes, hr_type t
     hr_id id = hr_heap_at(s->h, addr, &into);
     if (id == HR_NONE || into || !hr_spread_live(s, id) || !hr_fit(s, id, addr, bytes))
         return false;
-    struct hr_cand *c = &s->cand[id][0];
+    struct hr_cand *c = cand(s, id, 0);
     if (c->strength >= HR_VOTE_CONTAINER)
         return false;
-    if (c->type)
-        s->cand[id][HR_CANDS - 1] = *c;
     *c = (struct hr_cand){.type = type, .votes = 1, .strength = HR_VOTE_CONTAINER};
     touch(s, id);
-    if (src < s->h->n && s->cand[src][0].strength == HR_VOTE_CONTAINER && s->h->owner[src] != HR_NONE &&
-        s->cand[src][0].type == type)
-        src = s->h->owner[src]; /* a node's neighbour belongs to the container, not to the node */
-    if (src != id)
-        s->h->owner[id] = src;
+    if (src < s->h->n && s->h->owner && s->h->owner[src] != HR_NONE) {
+        const struct hr_cand *from = cand(s, src, 0);
+        if (from->strength == HR_VOTE_CONTAINER && from->type == type)
+            src = s->h->owner[src]; /* a node's neighbour belongs to the container, not to the node */
+    }
+    hr_spread_own(s, id, src);
     return true;
 }
 
@@ -182,7 +224,7 @@ static void drain(struct hr_spread *s)
         } else if (s->queue.n) {
             uint64_t q = s->queue.v[--s->queue.n];
             hr_id id = (hr_id)(q >> 8);
-            const struct hr_cand c = s->cand[id][q & 0xff];
+            const struct hr_cand c = *cand(s, id, q & 0xff);
             if (c.type && c.strength >= HR_VOTE_LOCAL && c.strength != HR_VOTE_CONTAINER)
                 hr_ops_run(s, hr_block_addr(s->h, id) + c.off, c.type, hr_min(c.strength, HR_VOTE_POINTER), id);
         } else {
@@ -225,7 +267,7 @@ static void seed_vtables(struct hr_spread *s)
             continue;
         for (unsigned k = 0; k < 2; k++) {
             int64_t top;
-            if (!hr_image_word(s->n->img, addr + k * w, &v))
+            if (!hr_rd(s, addr + k * w, &v))
                 break;
             hr_type t = v - s->mod_lo < s->mod_hi - s->mod_lo ? hr_cxx_dynamic(s, addr + k * w, &top) : 0;
             if (t && !top && room(s, id, hr_type_get(s->n->types, t), k * w))
@@ -250,7 +292,7 @@ static void seed_assumed(struct hr_spread *s)
                     "an assumption was not used: %s", !t ? "no such type" : "no block starts at that address");
             continue;
         }
-        s->cand[id][0] = (struct hr_cand){.type = hr_type_strip(s->n->types, t), .votes = 1, .strength = HR_VOTE_ASSUMED};
+        *cand(s, id, 0) = (struct hr_cand){.type = hr_type_strip(s->n->types, t), .votes = 1, .strength = HR_VOTE_ASSUMED};
         touch(s, id);
         enqueue(s, id, 0);
     }
@@ -275,8 +317,10 @@ static void settle(struct hr_spread *s, hr_id id, uint64_t addr, struct hr_choic
         hr_follow(s, addr + head, (size - head) / each, el, HR_VOTE_POINTER, id);
         return;
     }
-    for (int i = 0; i < HR_CANDS; i++)
-        if (s->cand[id][i].type == c.type && !s->cand[id][i].off && s->cand[id][i].flags & HR_CAND_SPREAD)
+    struct hr_cand *v;
+    unsigned nc = hr_cands(s, id, &v);
+    for (unsigned i = 0; i < nc; i++)
+        if (v[i].type == c.type && !v[i].off && v[i].flags & HR_CAND_SPREAD)
             return;
     hr_follow(s, addr, 1, c.type, HR_VOTE_POINTER, id);
 }
@@ -318,18 +362,27 @@ static void rounds(struct hr_spread *s, int top)
 
 /* ---- the whole ---- */
 
+/* What only following and deciding need. */
+static void forget(struct hr_spread *s)
+{
+    hr_free(s->cand);
+    hr_free(s->tried);
+    s->cand = NULL;
+    s->tried = NULL;
+    hr_candvec_deinit(&s->more);
+    hr_bits_deinit(&s->dirty);
+    hr_u64vec_deinit(&s->queue);
+    hr_workvec_deinit(&s->work);
+    hr_map_deinit(&s->elements);
+}
+
 void hr_spread_destroy(struct hr_spread *s)
 {
     if (!s)
         return;
-    hr_free(s->cand);
-    hr_free(s->tried);
-    hr_bits_deinit(&s->dirty);
-    hr_u64vec_deinit(&s->queue);
-    hr_workvec_deinit(&s->work);
+    forget(s);
     hr_map_deinit(&s->vtables);
     hr_map_deinit(&s->vtop);
-    hr_map_deinit(&s->elements);
     hr_map_deinit(&s->nodes);
     hr_free(s->group_of);
     hr_groupvec_deinit(&s->groups);
@@ -345,12 +398,22 @@ static enum hr_status columns(struct hr_heap *h)
         h->type = hr_zalloc(n, sizeof *h->type);
     if (!h->evidence)
         h->evidence = hr_zalloc(n, sizeof *h->evidence);
-    if (!h->owner) {
-        h->owner = hr_alloc(n * sizeof *h->owner);
-        if (h->owner)
-            memset(h->owner, 0xff, n * sizeof *h->owner);
+    return h->type && h->evidence ? HR_OK : HR_NOMEM;
+}
+
+/* The column is made for the first part found: C programs seldom have any. */
+void hr_spread_own(struct hr_spread *s, hr_id part, hr_id owner)
+{
+    if (!s->h->owner) {
+        s->h->owner = hr_alloc(s->h->n * sizeof *s->h->owner);
+        if (!s->h->owner) {
+            s->failed = true;
+            return;
+        }
+        memset(s->h->owner, 0xff, s->h->n * sizeof *s->h->owner);
     }
-    return h->type && h->evidence && h->owner ? HR_OK : HR_NOMEM;
+    if (part != owner)
+        s->h->owner[part] = owner;
 }
 
 static enum hr_status make(struct hr_native *n, struct hr_spread **ret)
@@ -370,6 +433,7 @@ static enum hr_status make(struct hr_native *n, struct hr_spread **ret)
     hr_map_init(&s->vtop, 4 << 20);
     hr_map_init(&s->elements, MAX_ELEMENTS);
     hr_map_init(&s->nodes, HR_MAX_TYPES);
+    s->more.max = (size_t)n->heap->n * HR_CANDS + HR_CANDS;
     s->groups.max = HR_MAX_GROUPS;
     s->fuel = hr_fuel(n->img->dumped_bytes * 8 + (64 << 20)); /* each word a few times, with room for containers */
     s->mod_lo = UINT64_MAX;
@@ -407,6 +471,7 @@ enum hr_status hr_native_classify(struct hr_native *n)
         spread_all(s);
         if (s->failed)
             hr_note(n->in.notes, HR_NOTE_DEGRADED, "types.partial", "types could not be followed to the end");
+        forget(s);
         st = hr_known_classify(s);
         if (st == HR_OK)
             st = hr_content_classify(s);
@@ -414,10 +479,5 @@ enum hr_status hr_native_classify(struct hr_native *n)
             st = hr_shape_classify(s);
     }
     
-    if (s) { /* these have served */
-        hr_free(s->cand);
-        s->cand = NULL;
-        hr_u64vec_deinit(&s->queue);
-    }
     return st;
 }

@@ -23,6 +23,7 @@ enum {
 };
 enum { HR_CAND_ARRAY = 1 /* seen at several multiples of its size */, HR_CAND_SPREAD = 2 /* followed with this strength */ };
 enum { HR_CANDS = 3 };
+#define HR_CAND_MORE HR_NONE
 
 struct hr_cand {
     hr_type type;
@@ -30,6 +31,8 @@ struct hr_cand {
     uint16_t votes;
     uint8_t strength, flags;
 };
+
+HR_VEC(hr_candvec, struct hr_cand)
 
 /* Instances to read: `count` of `type`, `stride` apart. */
 struct hr_frame_of {
@@ -46,13 +49,16 @@ HR_VEC(hr_groupvec, struct hr_group)
 struct hr_spread {
     struct hr_native *n;
     struct hr_heap *h;
-    struct hr_cand (*cand)[HR_CANDS];
+    struct hr_cand *cand;      /* per block; most have one. type HR_CAND_MORE: `off` is the index of HR_CANDS in `more` */
+    struct hr_candvec more;
     struct hr_bits dirty;      /* blocks with candidates since they were last decided */
     uint8_t *tried;            /* per block: levels below this one had no answer for these candidates */
     struct hr_u64vec queue;    /* id << 8 | slot: candidates to follow */
     struct hr_workvec work;
     struct hr_fuel fuel;
     uint64_t mod_lo, mod_hi;
+    const uint8_t *seg;        /* the bytes the last word was read from, */
+    uint64_t seg_lo, seg_n;    /* where they lie, and how many places for a word they have */
     struct hr_map vtables;     /* vptr -> type + 1 (0: none), and its offset-to-top in vtop */
     struct hr_map vtop;
     struct hr_map elements;    /* instances followed that have no candidate's place */
@@ -76,6 +82,29 @@ static inline bool hr_spread_live(const struct hr_spread *s, hr_id id)
 {
     return s->h->state[id] == HR_USED || s->h->state[id] == HR_HOST;
 }
+static inline unsigned hr_cands(struct hr_spread *s, hr_id id, struct hr_cand **ret)
+{
+    bool more = s->cand[id].type == HR_CAND_MORE;
+    *ret = more ? &s->more.v[(size_t)s->cand[id].off * HR_CANDS] : &s->cand[id];
+    return more ? HR_CANDS : 1;
+}
+/* One word of the image, the segment kept for the next. */
+bool hr_rd_slow(struct hr_spread *s, uint64_t addr, uint64_t *ret);
+static inline bool hr_rd(struct hr_spread *s, uint64_t addr, uint64_t *ret)
+{
+    uint64_t o = addr - s->seg_lo;
+    if (o >= s->seg_n)
+        return hr_rd_slow(s, addr, ret);
+    *ret = hr_word_load(s->seg + o, s->n->img->word, s->n->img->big);
+    return true;
+}
+/* Does the word lead into a module (and not into the heap between two)? */
+static inline bool hr_spread_module(const struct hr_spread *s, uint64_t v)
+{
+    return v - s->mod_lo < s->mod_hi - s->mod_lo && hr_image_module_at(s->n->img, v) != HR_NONE;
+}
+/* A block or root (the container) that owns a block as a part. */
+void hr_spread_own(struct hr_spread *s, hr_id part, hr_id owner);
 static inline uint64_t hr_spread_size_of(const struct hr_spread *s, hr_type t)
 {
     return hr_type_get(s->n->types, hr_type_strip(s->n->types, t))->size;

@@ -1,5 +1,5 @@
 /* Developers' tool: blocks and roots of a core, one line each, for the truth tests.
- *   dumpblocks [--exe FILE] [--no-types] [--no-reach] [--roots] [--assume ADDR=TYPE] CORE
+ *   dumpblocks [--exe FILE] [--no-types] [--no-reach] [--roots] [--quiet] [--assume ADDR=TYPE] CORE
  * block ADDR SIZE STATE REACH EVIDENCE OWNER-ADDR TYPE
  * root KIND ADDR SIZE THREAD NAME : TYPE */
 #include <stdio.h>
@@ -44,7 +44,7 @@ int main(int argc, char **argv)
 {
     const char *assume[16];
     struct heapray_options o = {.assume = assume, .no_cache = true};
-    bool types = true, reach = true, show_roots = false;
+    bool types = true, reach = true, show_roots = false, quiet = false;
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--exe") && i + 1 < argc)
             o.exe = argv[++i];
@@ -54,6 +54,8 @@ int main(int argc, char **argv)
             types = false;
         else if (!strcmp(argv[i], "--no-reach"))
             reach = false;
+        else if (!strcmp(argv[i], "--quiet"))
+            quiet = true;
         else if (!strcmp(argv[i], "--roots"))
             show_roots = true;
         else
@@ -66,7 +68,8 @@ int main(int argc, char **argv)
     if (st == HR_OK && reach)
         st = hr_session_reach(s);
     if (st == HR_OK) {
-        blocks(s);
+        if (!quiet)
+            blocks(s);
         if (show_roots)
             roots(s);
         const struct hr_group *g;
