@@ -53,8 +53,9 @@ static void examples(struct hr_out *o, const struct hr_finding *f)
     hr_out_style(o, HR_PLAIN);
     for (size_t i = 0; i < n && i < MAX_EXAMPLES; i++) {
         char b[32];
-        hr_outf(o, "%s 0x%llx (%s)", i ? "," : "", (unsigned long long)f->members.v[i].addr,
-                hr_out_bytes(o, b, sizeof b, f->members.v[i].bytes));
+        hr_outf(o, "%s 0x%llx", i ? "," : "", (unsigned long long)f->members.v[i].addr);
+        if (f->members.v[i].bytes)
+            hr_outf(o, " (%s)", hr_out_bytes(o, b, sizeof b, f->members.v[i].bytes));
     }
     if (n > MAX_EXAMPLES)
         hr_outf(o, ", …");
@@ -131,7 +132,8 @@ static void alike(struct hr_out *o, uint64_t n, uint64_t bytes)
     hr_outf(o, "and %s more like it, %s\n", hr_out_count(o, a, sizeof a, n), hr_out_bytes(o, b, sizeof b, bytes));
 }
 
-static void print_finding(struct hr_out *o, const struct hr_finding *f, uint64_t more, uint64_t more_bytes)
+/* What a rule means is told with its first finding only. */
+static void print_finding(struct hr_out *o, const struct hr_finding *f, uint64_t more, uint64_t more_bytes, bool explain)
 {
     headline(o, f);
     alike(o, more, more_bytes);
@@ -149,7 +151,8 @@ static void print_finding(struct hr_out *o, const struct hr_finding *f, uint64_t
         hr_put_pad(o, INDENT);
         hr_outf(o, "evidence: %s\n", hr_finding_evidence(f));
     }
-    labelled(o, "why:", f->help);
+    if (explain)
+        labelled(o, "why:", f->help);
     labelled(o, "fix:", f->remedy);
     next_command(o, f);
     hr_outf(o, "\n");
@@ -180,12 +183,20 @@ static size_t fold(const struct hr_findings *fs, struct fold *v)
     return n;
 }
 
+static bool told_before(const struct hr_findings *fs, const struct fold *v, size_t i)
+{
+    for (size_t k = 0; k < i; k++)
+        if (!strcmp(fs->list.v[v[k].first].rule, fs->list.v[v[i].first].rule))
+            return true;
+    return false;
+}
+
 static void print_findings(struct hr_out *o, const struct hr_findings *fs)
 {
     struct fold *v = hr_zalloc(fs->list.n, sizeof *v);
     size_t n = v ? fold(fs, v) : 0;
     for (size_t i = 0; i < n && i < MAX_SHOWN && !o->failed; i++)
-        print_finding(o, &fs->list.v[v[i].first], v[i].more, v[i].bytes);
+        print_finding(o, &fs->list.v[v[i].first], v[i].more, v[i].bytes, !told_before(fs, v, i));
     if (n > MAX_SHOWN)
         hr_outf(o, "[%zu more findings; --json lists them all]\n\n", n - MAX_SHOWN);
     if (fs->dropped) {

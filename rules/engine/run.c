@@ -295,16 +295,16 @@ static enum hr_status confess(struct run *x, const uint64_t *gave_up, struct hr_
         snprintf(why, sizeof why, "stopped: too many combinations to try; what was found until then is reported");
         HR_TRY(hr_findings_skip(out, x->rule->name, why));
     }
-    if (x->rows && x->unknown == x->rows) {
-        snprintf(why, sizeof why, "could not be judged: the condition is unknown for all %llu %s", (unsigned long long)x->rows, x->t->name);
-        HR_TRY(hr_findings_skip(out, x->rule->name, why));
-    }
     uint64_t now = 0;
     for (size_t i = 0; i < x->r->regexes.n; i++)
         now += x->r->regexes.v[i]->gave_up;
     if (now != *gave_up) {
         snprintf(why, sizeof why, "a pattern gave up on %llu text%s (match limit); write it without nested repetition",
                  (unsigned long long)(now - *gave_up), now - *gave_up == 1 ? "" : "s");
+        HR_TRY(hr_findings_skip(out, x->rule->name, why));
+    }
+    if (x->rows && x->unknown == x->rows) {
+        snprintf(why, sizeof why, "could not be judged: the condition is unknown for all %llu %s", (unsigned long long)x->rows, x->t->name);
         HR_TRY(hr_findings_skip(out, x->rule->name, why));
     }
     return HR_OK;

@@ -190,6 +190,9 @@ static void compare_numbers(struct hr_value *v, uint8_t op, const struct hr_valu
         set_bool(v, ordered(op, x > y ? 1 : x < y ? -1 : 0, 0));
 }
 
+/* A type of which only the number is loaded, and that is 0: an untyped block. */
+static bool untyped(const struct hr_value *v) { return v->kind == HR_V_TYPE && !v->type && !v->s; }
+
 static void op_cmp(struct vm *m, const struct prog *p, const struct insn *in)
 {
     const struct hr_value *a = &m->regs[in->a], *b = &m->regs[in->b];
@@ -200,7 +203,7 @@ static void op_cmp(struct vm *m, const struct prog *p, const struct insn *in)
     }
     bool equality = in->x == B_EQ || in->x == B_NE, same;
     size_t an = 0, bn = 0;
-    if (!equality || a->kind == HR_V_UNKNOWN || b->kind == HR_V_UNKNOWN) {
+    if (!equality || a->kind == HR_V_UNKNOWN || b->kind == HR_V_UNKNOWN || untyped(a) || untyped(b)) {
         set_unknown(v);
         return;
     }
@@ -277,8 +280,8 @@ static void op_text_test(struct vm *m, const struct prog *p, const struct insn *
     const struct hr_value *a = &m->regs[in->a];
     bool type = a->kind == HR_V_TYPE;
     int known = type && a->type ? cache_get(&p->caches[in->k2], a->type) : 0;
-    if (type && !a->type && !a->s)
-        known = 3; /* an untyped block: nobody can say */
+    if (untyped(a))
+        known = 3; /* nobody can say */
     if (!known) {
         size_t n = 0;
         const char *z = hr_vm_text(m, p, a, &n);
