@@ -8,7 +8,7 @@
 static const char *debug_word(const struct hr_session *s, uint32_t m)
 {
     const struct hr_module *mod = &s->image.modules.v[m];
-    if (s->types && s->types->module_typed && s->types->module_typed[m])
+    if (s->types && s->types->module_typed && s->types->module_typed[m] == 1)
         return "dwarf";
     switch (mod->state) {
     case HR_MOD_MISSING: return "missing";

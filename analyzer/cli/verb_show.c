@@ -103,6 +103,17 @@ static char *text_at(struct hr_cli *c, uint64_t addr, uint64_t max, char *buf, s
     return buf;
 }
 
+/* A word that is neither an address in the image nor small may be text or a key: it is shown on demand only. */
+enum { SMALL_WORD = 4096 };
+static void word_value(struct hr_cli *c, uint64_t v, uint64_t size, char *buf, size_t cap)
+{
+    bool near_null = v < SMALL_WORD || v > (size == 4 ? UINT32_MAX : UINT64_MAX) - SMALL_WORD;
+    if (c->show_contents || near_null || hr_image_find(&c->s->image, v, NULL))
+        snprintf(buf, cap, "0x%llx", (unsigned long long)v);
+    else
+        snprintf(buf, cap, "<%llu bytes, no address>", (unsigned long long)size);
+}
+
 /* Value of a scalar as text (unescaped) and, for pointers, where it leads. */
 static void leaf_value(struct hr_cli *c, uint64_t base, const struct leaf *l, char *buf, size_t cap, bool *is_ptr, uint64_t *target)
 {
@@ -124,7 +135,9 @@ static void leaf_value(struct hr_cli *c, uint64_t base, const struct leaf *l, ch
     }
     *target = v;
     if (*is_ptr) {
-        snprintf(buf, cap, "0x%llx", (unsigned long long)v);
+        word_value(c, v, size, buf, cap);
+    } else if (r->kind == HR_T_CHAR && !c->show_contents) {
+        snprintf(buf, cap, "<%llu byte%s of text>", (unsigned long long)size, size == 1 ? "" : "s");
     } else if (r->kind == HR_T_FLOAT && (size == 8 || size == 4)) {
         double d;
         float f;
@@ -267,6 +280,10 @@ static void text_block(struct hr_cli *c, const struct shown *w)
         hr_outf(o, "  type known by %s\n", hr_evidence_name(h->evidence[id]));
     hr_outf(o, "  contents: ");
     hr_out_esc(o, hr_describe_shape(c->s, id, b, sizeof b));
+    if (c->show_contents && h->evidence && h->evidence[id] == HR_EV_CONTENT) {
+        hr_outf(o, ": ");
+        hr_out_esc(o, text_at(c, w->base, w->size, b, sizeof b));
+    }
     hr_outf(o, "\n  retains %s\n", c->s->retained ? hr_cli_bytes(c, c->s->retained[id]) : "?");
 }
 

@@ -11,7 +11,7 @@ struct account {
     char name[64];
     char *password;
     const char **history;
-    unsigned long pin;
+    void *cookie; /* no pointer, whatever its type says */
 };
 
 static struct account *accounts;
@@ -45,7 +45,7 @@ int main(void)
         a->password = s;
         a->history = calloc(4, sizeof *a->history);
         a->history[0] = secret(i + 1000);
-        memcpy(&a->pin, s, sizeof a->pin);
+        memcpy(&a->cookie, s, sizeof a->cookie);
         a->next = accounts;
         accounts = a;
         free(secret(i + 2000));
