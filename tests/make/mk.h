@@ -104,4 +104,24 @@ void mk_note(struct mk *m, const char *name, uint32_t type, const void *desc, si
 void mk_note_begin(struct mk *m, const char *name, uint32_t type, size_t *mark);
 void mk_note_end(struct mk *m, size_t mark);
 
+/* ---- a small process, whole: a program and a library with headers, build-ids and TLS, the loader's list with glibc's TLS
+ * record, a vdso, and a main stack with arguments; pages of 512 bytes. ---- */
+enum {
+    MK_P_PAGE = 512,
+    MK_P_EXE = 0x400000,   /* header page; data page behind it, with PT_DYNAMIC, r_debug and the link_maps */
+    MK_P_LIB = 0x500000,   /* header page; data page left out of the dump */
+    MK_P_VDSO = 0x600000,
+    MK_P_STACK = 0x7ff000, /* 512 bytes */
+    MK_P_RDEBUG = MK_P_EXE + 0x2c0,
+    MK_P_SP = 0x7ff010,
+    MK_P_TLS_OFFSET = 0x40, /* of the library */
+};
+struct mk_process {
+    unsigned word;
+    bool big, gcore;
+    bool unlisted; /* no NT_FILE: everything has to come from the loader's list */
+    bool circle;   /* the loader's list closes */
+};
+struct mk mk_process(const struct mk_process *p);
+
 #endif
