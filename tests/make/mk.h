@@ -123,5 +123,6 @@ struct mk_process {
     bool circle;   /* the loader's list closes */
 };
 struct mk mk_process(const struct mk_process *p);
+struct mk mk_process_exe(const struct mk_process *p); /* the program's file */
 
 #endif

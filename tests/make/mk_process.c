@@ -102,3 +102,11 @@ struct mk mk_process(const struct mk_process *p)
         mk_free(all[i]);
     return m;
 }
+
+struct mk mk_process_exe(const struct mk_process *p)
+{
+    struct mk m = header_page(p, MK_P_EXE, 0xaa, 0x30, true), data = data_page(p);
+    mk_bytes(&m, data.p, data.n);
+    mk_free(&data);
+    return m;
+}

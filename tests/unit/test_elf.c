@@ -200,7 +200,7 @@ static void test_bomb(void)
 
 int main(void)
 {
-    for (int i = 0; i < BIG_N; i++)
+    for (unsigned i = 0; i < BIG_N; i++)
         text[i] = (char)(i * i / 7 + i / 1000);
     for (int k = 0; k < 8; k++) {
         unsigned word = k & 1 ? 8 : 4;
