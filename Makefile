@@ -7,7 +7,7 @@
 #   make install   DESTDIR= PREFIX=/usr/local
 
 # The one list of Debian packages (build, run and test). `make deps` installs what is missing.
-DEPS := gcc g++ make libc6-dev libdwarf-dev libcapstone-dev libpcre2-dev zlib1g-dev libzstd-dev liblz4-dev \
+DEPS := gcc g++ make libc6-dev libdwarf-dev libcapstone-dev libpcre2-dev zlib1g-dev libzstd-dev liblz4-dev libjansson-dev \
         gdb libc6-dbg gcc-12-multilib libc6-dev-i386 python3 perl git sqlite3 zstd lz4
 # Needed by `make fuzz` and `make tidy` only; large, so not for every check.
 CLANG_DEPS := clang clang-tidy libclang-rt-14-dev
@@ -20,7 +20,7 @@ SECONDS_EACH ?= 60
 WARN := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef \
         -Wno-missing-field-initializers $(if $(CI),-Werror)
 CFLAGS_ALL = -std=gnu11 $(OPT) $(WARN) -D_FILE_OFFSET_BITS=64 -D_GNU_SOURCE -I. $(CFLAGS)
-LIBS := -ldwarf -lcapstone -lpcre2-8 -lz -lzstd -llz4 -lpthread -lm
+LIBS := -ldwarf -lcapstone -lpcre2-8 -ljansson -lz -lzstd -llz4 -lpthread -lm
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
 SRC := $(wildcard analyzer/*/*.c analyzer/*/*/*.c analyzer/*.c formats/*/*.c rules/engine/*.c)

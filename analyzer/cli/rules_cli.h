@@ -11,5 +11,7 @@ int hr_cli_rules(struct hr_cli *c, struct hr_rules **ret);
 
 /* Prints errors and warnings; returns how many errors there are. */
 size_t hr_cli_rule_errors(const struct hr_rules *rules);
+/* --baseline and its kin: sets the findings' states and writes what is asked for. Returns -1, or an exit status after printing why. */
+int hr_cli_baseline(struct hr_cli *c, const struct hr_rules *rules, struct hr_findings *f);
 
 #endif

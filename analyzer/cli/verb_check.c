@@ -189,6 +189,9 @@ static int check(struct run *r)
         st = evaluate(r);
     if (!hr_cli_ok(c, st))
         return hr_cli_exit_of(st);
+    code = hr_cli_baseline(c, r->rules, &r->findings);
+    if (code >= 0)
+        return code;
     code = exit_code(r);
     return print_reports(r, code);
 }
