@@ -304,34 +304,49 @@ static unsigned by_shape(struct glibc *g, struct hr_heap *h, bool with_empty)
     return found;
 }
 
-/* The version was voted: do the lists say that their pointers are mangled? */
-static void vote_safe_link(struct glibc *g, const struct hr_heap *h)
+/* ---- the version was voted: do the lists say that their pointers are mangled? ---- */
+
+struct link_votes {
+    unsigned plain, mangled;
+};
+
+static void vote_link(const struct glibc *g, const struct hr_heap *h, uint64_t user, unsigned skip, struct link_votes *v)
 {
-    unsigned plain = 0, mangled = 0;
-    for (size_t i = 0; i < g->regions.n; i++) {
+    uint64_t next;
+    if (exactly(h, user) == HR_NONE || !glibc_word(g, user, &next))
+        return;
+    uint64_t m = next ^ user >> 12;
+    v->plain += !next || exactly(h, next + skip) != HR_NONE;
+    v->mangled += !m || exactly(h, m + skip) != HR_NONE;
+}
+
+void hr_glibc_vote_links(struct glibc *g, const struct hr_heap *h)
+{
+    const unsigned w = g->l.word;
+    struct link_votes v = {0};
+    uint64_t e;
+    for (size_t i = 0; i < g->arenas.n; i++)
+        for (unsigned k = 0; k < g->l.nfast; k++)
+            if (glibc_word(g, g->arenas.v[i].addr + g->l.fast + (uint64_t)k * w, &e) && e)
+                vote_link(g, h, e + 2 * w, 2 * w, &v);
+    for (size_t i = 0; i < g->regions.n && g->l.tc_kind != GLIBC_TC_NONE; i++) {
         const struct glibc_region *r = &g->regions.v[i];
-        uint64_t tc = r->first + 2 * g->l.word, e, v;
+        uint64_t tc = r->first + 2 * w;
         struct tc_look l;
         if (r->kind == GLIBC_MMAPPED || candidate(g, h, tc, &l) == HR_NONE)
             continue;
-        for (unsigned k = 0; k < g->l.tc_bins; k++) {
-            if (!tc_entry(g, tc, k, &e) || !e || !glibc_word(g, e, &v))
-                continue;
-            uint64_t m = v ^ e >> 12;
-            plain += !v || exactly(h, v) != HR_NONE;
-            mangled += !m || exactly(h, m) != HR_NONE;
-        }
+        for (unsigned k = 0; k < g->l.tc_bins; k++)
+            if (tc_entry(g, tc, k, &e) && e)
+                vote_link(g, h, e, 0, &v);
     }
-    if (plain != mangled)
-        g->l.safe_link = mangled > plain;
+    if (v.plain != v.mangled)
+        g->l.safe_link = v.mangled > v.plain;
 }
 
 enum hr_status hr_glibc_tcaches(struct glibc *g, struct hr_heap *h)
 {
     if (g->l.tc_kind == GLIBC_TC_NONE)
         return HR_OK;
-    if (!g->minor)
-        vote_safe_link(g, h);
     unsigned threads = by_threads(g, h), shape = by_shape(g, h, !threads);
     char *ev = h->allocators.v[g->allocator].evidence;
     size_t cap = sizeof h->allocators.v[g->allocator].evidence, n = strlen(ev);
