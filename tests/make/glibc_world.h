@@ -10,6 +10,7 @@ struct world {
     struct hr_strs *strs;
     struct hr_notes notes;
     struct hr_image img;
+    struct hr_types *types;
     struct hr_heap *heap;
 };
 
@@ -51,12 +52,15 @@ __attribute__((unused)) static bool world_read(struct world *w)
     w->img.word = (uint8_t)w->m.word;
     w->img.big = w->m.big;
     w->img.page = 4096;
-    return add_parts(w) == HR_OK && hr_heap_build(&w->img, NULL, &w->heap) == HR_OK;
+    return add_parts(w) == HR_OK && hr_types_create(&w->img, &w->types) == HR_OK &&
+           hr_heap_build(&w->img, w->types, &w->heap) == HR_OK;
 }
 
 static void world_forget(struct world *w)
 {
     hr_heap_destroy(w->heap);
+    hr_types_destroy(w->types);
+    w->types = NULL;
     hr_image_deinit(&w->img);
     hr_notes_deinit(&w->notes);
     hr_strs_destroy(w->strs);

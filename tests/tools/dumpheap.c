@@ -169,7 +169,13 @@ int main(int argc, char **argv)
     enum hr_status st = hr_file_open(core, &opt, &notes, &f);
     if (st == HR_OK)
         st = hr_image_load(&f, 1, &opt, &img);
-    if (st == HR_OK && symbols)
+    /* Without symbols: the modules' files are there for their bytes only. */
+    struct hr_modvec kept = {.max = HR_MAX_MODULES};
+    for (size_t i = 0; !symbols && i < img.modules.n && st == HR_OK; i++) {
+        st = hr_modvec_push(&kept, img.modules.v[i]);
+        img.modules.v[i].elf = img.modules.v[i].debug = NULL;
+    }
+    if (st == HR_OK)
         st = hr_types_create(&img, &types);
     if (st == HR_OK)
         st = hr_heap_build(&img, types, &heap);
@@ -180,6 +186,11 @@ int main(int argc, char **argv)
     put_heap(heap, at, blocks, sums);
     hr_heap_destroy(heap);
     hr_types_destroy(types);
+    for (size_t i = 0; i < kept.n; i++) {
+        img.modules.v[i].elf = kept.v[i].elf;
+        img.modules.v[i].debug = kept.v[i].debug;
+    }
+    hr_modvec_deinit(&kept);
     hr_image_deinit(&img);
     hr_file_close(f);
     hr_notes_deinit(&notes);
