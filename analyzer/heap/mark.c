@@ -15,12 +15,11 @@ static void open_blocks(struct hr_marker *m)
     unsigned word = h->image->word;
     for (size_t i = 0; i < h->pieces.n; i++) {
         const struct hr_piece *p = &h->pieces.v[i];
-        struct hr_span s = {NULL, 0};
-        if (p->last >= p->addr) /* else a nested piece has it all */
-            s = hr_image_peek(h->image, p->addr, p->last - p->addr);
-        bool plain = s.n == p->last - p->addr && !(((1u << p->shift) | p->addr) & m->refs.tag);
-        m->bias[i] = (uintptr_t)(s.p ? s.p : (const uint8_t *)"") - p->addr; /* never makes a NULL */
         hr_id end = i + 1 < h->pieces.n ? h->pieces.v[i + 1].block0 : h->n;
+        uint64_t bytes = ((uint64_t)h->granule[end - 1] << p->shift) + hr_block_size(h, end - 1);
+        struct hr_span s = hr_image_peek(h->image, p->addr, bytes);
+        bool plain = s.n == bytes && !(((1u << p->shift) | p->addr) & m->refs.tag);
+        m->bias[i] = (uintptr_t)(s.p ? s.p : (const uint8_t *)"") - p->addr; /* never makes a NULL */
         for (hr_id id = p->block0; id < end; id++) {
             uint8_t state = h->state[id];
             uint32_t words = h->size[id] / word;
