@@ -345,6 +345,43 @@ static void vbase(struct hr_spread *s, uint64_t at, const struct hr_layop *op, u
         hr_follow(s, base, 1, op->type, strength, src);
 }
 
+/* A block of just this many bytes starts there, nothing else being known of it. */
+static bool holds(struct hr_spread *s, uint64_t addr, uint64_t bytes)
+{
+    uint64_t into;
+    hr_id id = hr_heap_at(s->h, addr, &into);
+    return id != HR_NONE && !into && hr_spread_live(s, id) && hr_fit(s, id, addr, bytes);
+}
+
+int hr_cxx_proof(struct hr_spread *s, uint64_t addr, const struct hr_layop *op)
+{
+    uint64_t at = addr + op->off, w = s->n->img->word, a, b, c, each = size_of(s, op->type);
+    if (!hr_rd(s, at, &a) || !hr_rd(s, at + w, &b) || !hr_rd(s, at + 2 * w, &c))
+        return -1;
+    switch (op->kind) {
+    case HR_LOP_VECTOR: /* begin, end, end of storage */
+        if (!a)
+            return b || c ? -1 : 0;
+        return each && a <= b && b <= c && !((b - a) % each) && (a == c || holds(s, a, c - a)) ? 3 : -1;
+    case HR_LOP_STRING: /* text, length, capacity */
+        if (a == at + (uint64_t)(int64_t)op->aux)
+            return b < 16 ? 3 : -1;
+        return !op->aux ? 0 : b <= c && c < UINT32_MAX && holds(s, a, (c + 1) * each) ? 3 : -1;
+    case HR_LOP_LIST: /* next, prev; the neighbour points back */
+        return hr_rd(s, a + w, &c) && c == at ? 2 : -1;
+    case HR_LOP_TREE: /* root, leftmost, rightmost; count behind */
+        if (!a)
+            return b == at - w && c == at - w ? 2 : -1;
+        return hr_rd(s, a + w, &c) && c == at - w ? 3 : -1;
+    case HR_LOP_HASH: /* buckets, count */
+        return b == 1 ? (a == at + 6 * w ? 2 : -1) : b < UINT32_MAX && holds(s, a, b * w) ? 3 : -1;
+    case HR_LOP_DEQUE:
+        return b < UINT32_MAX && holds(s, a, b * w) ? 3 : -1;
+    default:
+        return 0;
+    }
+}
+
 void hr_cxx_run(struct hr_spread *s, uint64_t addr, const struct hr_layop *op, uint8_t strength, hr_id src)
 {
     uint64_t at = addr + op->off, v;

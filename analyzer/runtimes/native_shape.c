@@ -1,4 +1,4 @@
-/* What no pointer types: proposals by the same first word as typed blocks and by shape, then unnamed groups with their reach. */
+/* What is left after all proposals: unnamed groups of untyped blocks, and how much hangs on each. */
 #include "analyzer/runtimes/native_spread.h"
 
 #include <stdio.h>
@@ -9,144 +9,12 @@ enum {
     SHAPE_WORDS = 32,    /* words of a block that are looked at to count its pointers */
     SHAPE_SAMPLE = 64,   /* blocks of a group that are looked at */
     REACH_GROUPS = 16,   /* largest groups whose reach is computed: one walk over the unknown blocks each */
-    TYPES_PER_SIZE = 64, /* types of one size that are tried on a block */
-    AMBIGUOUS = 0,
 };
-
-/* ---- same first word ---- */
 
 static uint64_t first_word(struct hr_spread *s, uint64_t addr)
 {
     uint64_t v;
-    if (!hr_rd(s, addr, &v) || !hr_spread_module(s, v))
-        return 0;
-    return v;
-}
-
-/* Blocks that begin with the same address of a module (a table of functions, a class descriptor) and have the same size are
- * the same thing, if all typed ones among them are. */
-static enum hr_status by_first_word(struct hr_spread *s, struct hr_map *seen)
-{
-    for (int pass = 0; pass < 2; pass++) {
-        struct hr_block_iter it = hr_block_iter(s->h, 0);
-        for (hr_id id = 0; id < s->h->n; id++) {
-            uint64_t addr = hr_block_next(&it), v = hr_spread_live(s, id) ? first_word(s, addr) : 0;
-            if (!v)
-                continue;
-            uint64_t key = hr_mix(v) ^ hr_block_size(s->h, id);
-            if (pass) {
-                uint32_t t = s->h->type[id] ? HR_NONE : hr_map_get(seen, key);
-                if (t == HR_NONE || t == AMBIGUOUS)
-                    continue;
-                s->h->type[id] = t;
-                s->h->evidence[id] = HR_EV_FIRST_WORD;
-            } else if (s->h->type[id] && s->h->evidence[id] < HR_EV_SHAPE) {
-                uint32_t *slot;
-                bool was;
-                HR_TRY(hr_map_slot(seen, key, s->h->type[id], &slot, &was));
-                if (was && *slot != s->h->type[id])
-                    *slot = AMBIGUOUS;
-            }
-        }
-    }
-    return HR_OK;
-}
-
-/* ---- same shape ---- */
-
-/* Types by the usable size they get; chained through `next`. */
-struct sizes {
-    struct hr_map head;
-    uint32_t *next; /* per type */
-};
-
-static uint64_t usable_of(const struct hr_spread *s, uint64_t size)
-{
-    uint64_t w = s->n->img->word, g = 2 * w, u = ((size + w + g - 1) & ~(g - 1)) - w;
-    return u < 3 * w ? 3 * w : u;
-}
-
-static enum hr_status index_sizes(struct hr_spread *s, struct sizes *z)
-{
-    const struct hr_types *t = s->n->types;
-    for (hr_type i = (hr_type)t->rows.n; i-- > 1;) {
-        const struct hr_type_row *r = &t->rows.v[i];
-        if (r->kind != HR_T_STRUCT || !r->size || r->size > UINT32_MAX || !hr_layout(s->n, i))
-            continue;
-        uint64_t key = usable_of(s, r->size);
-        uint32_t prev = hr_map_get(&z->head, key);
-        z->next[i] = prev;
-        HR_TRY(hr_map_put(&z->head, key, i));
-    }
-    return HR_OK;
-}
-
-/* How many pointers of an instance at addr lead to blocks that are known to be what the pointer says; -1 when one does not. */
-static int confirmed(struct hr_spread *s, uint64_t addr, hr_type type)
-{
-    const struct hr_layout *l = hr_layout(s->n, type);
-    uint64_t v, into;
-    int n = 0;
-    if (!l)
-        return -1;
-    struct hr_layout lay = *l;
-    for (uint32_t i = 0; i < lay.nops; i++) {
-        struct hr_layop op = hr_layout_ops(s->n, &lay)[i];
-        if (op.kind != HR_LOP_PTR || op.flags & HR_LOF_UNION || !hr_rd(s, addr + op.off, &v) || !v)
-            continue;
-        hr_id to = hr_heap_at(s->h, v, &into);
-        if (to == HR_NONE || !s->h->type[to] || s->h->evidence[to] >= HR_EV_SHAPE)
-            continue;
-        const struct hr_type_row *tr = hr_type_get(s->n->types, op.type);
-        if (tr->kind == HR_T_VOID || !op.type || hr_type_is_char(s->n, op.type))
-            continue;
-        if (!hr_embed_has(s, s->h->type[to], op.type, into))
-            return -1;
-        n++;
-    }
-    return n;
-}
-
-static hr_type shape_of(struct hr_spread *s, const struct sizes *z, hr_id id, uint64_t addr)
-{
-    hr_type best = 0;
-    int best_n = 1, tried = 0; /* two confirmed pointers are the least */
-    bool tie = false;
-    for (uint32_t t = hr_map_get(&z->head, hr_block_size(s->h, id)); t != HR_NONE && tried < TYPES_PER_SIZE; t = z->next[t]) {
-        tried++;
-        struct hr_looks l = hr_ops_looks(s, addr, t);
-        if (!hr_looks_clean(l) || !l.good)
-            continue;
-        int n = confirmed(s, addr, t);
-        if (n > best_n && !(best && hr_embed_has(s, best, t, 0)))
-            best = t, best_n = n, tie = false;
-        else if (best && n == best_n && !hr_embed_has(s, best, t, 0))
-            tie = true;
-    }
-    return tie ? 0 : best;
-}
-
-static enum hr_status by_shape(struct hr_spread *s)
-{
-    struct sizes z = {.next = hr_alloc((s->n->types->rows.n + 1) * sizeof *z.next)};
-    if (!z.next)
-        return HR_NOMEM;
-    hr_map_init(&z.head, HR_MAX_TYPES);
-    enum hr_status st = index_sizes(s, &z);
-    struct hr_block_iter it = hr_block_iter(s->h, 0);
-    for (hr_id id = 0; id < s->h->n && st == HR_OK; id++) {
-        uint64_t addr = hr_block_next(&it);
-        if (s->h->state[id] != HR_USED || s->h->type[id])
-            continue;
-        hr_type t = shape_of(s, &z, id, addr);
-        if (t) {
-            s->h->type[id] = t;
-            s->h->evidence[id] = HR_EV_SHAPE;
-        }
-    }
-    hr_map_deinit(&z.head);
-    hr_free(z.next);
-    return st;
+    return hr_rd(s, addr, &v) && hr_spread_module(s, v) ? v : 0;
 }
 
 /* ---- groups ---- */
@@ -284,13 +152,7 @@ enum hr_status hr_shape_classify(struct hr_spread *s)
 {
     struct hr_map m;
     hr_map_init(&m, HR_MAX_BLOCKS);
-    enum hr_status st = by_first_word(s, &m);
-    hr_map_deinit(&m);
-    if (st == HR_OK)
-        st = by_shape(s);
-    hr_map_init(&m, HR_MAX_BLOCKS);
-    if (st == HR_OK)
-        st = groups(s, &m);
+    enum hr_status st = groups(s, &m);
     hr_map_deinit(&m);
     return st;
 }

@@ -212,7 +212,7 @@ void hr_follow(struct hr_spread *s, uint64_t addr, uint64_t count, hr_type type,
 }
 
 /* Follows candidates and instances until nothing is left. Instances first: they are short-lived, candidates may be many. */
-static void drain(struct hr_spread *s)
+void hr_spread_drain(struct hr_spread *s)
 {
     while (!s->failed) {
         if (s->work.n) {
@@ -252,7 +252,7 @@ static void seed_roots(struct hr_spread *s, bool locals)
             hr_follow(s, r->addr, row->count, row->target, strength, node);
         else if (r->size)
             hr_follow(s, r->addr, 1, t, strength, node);
-        drain(s);
+        hr_spread_drain(s);
     }
 }
 
@@ -276,7 +276,7 @@ static void seed_vtables(struct hr_spread *s)
                 break;
         }
     }
-    drain(s);
+    hr_spread_drain(s);
 }
 
 static void seed_assumed(struct hr_spread *s)
@@ -296,7 +296,7 @@ static void seed_assumed(struct hr_spread *s)
         touch(s, id);
         enqueue(s, id, 0);
     }
-    drain(s);
+    hr_spread_drain(s);
 }
 
 /* ---- rounds ---- */
@@ -305,7 +305,8 @@ static void seed_assumed(struct hr_spread *s)
 static void settle(struct hr_spread *s, hr_id id, uint64_t addr, struct hr_choice c)
 {
     s->h->type[id] = c.type;
-    s->h->evidence[id] = c.evidence;
+    bool sure = !s->proposing || c.evidence == HR_EV_VTABLE || c.evidence == HR_EV_ASSUMED;
+    s->h->evidence[id] = sure ? c.evidence : HR_EV_SHAPE;
     if (c.evidence == HR_EV_CONTAINER)
         return; /* the container followed its elements, and only those in use */
     uint64_t size = hr_block_size(s->h, id);
@@ -334,6 +335,8 @@ static uint64_t decide_dirty(struct hr_spread *s, int level)
         if (s->tried[id] > level)
             continue;
         s->tried[id] = (uint8_t)(level + 1);
+        if (s->proposing && s->h->type[id] && s->h->evidence[id] < HR_EV_SHAPE)
+            continue; /* known already, and better */
         uint64_t addr = hr_block_addr(s->h, id);
         struct hr_choice c = hr_decide(s, id, addr, level);
         if (!c.type)
@@ -343,7 +346,7 @@ static uint64_t decide_dirty(struct hr_spread *s, int level)
             continue;
         decided++;
         settle(s, id, addr, c);
-        drain(s);
+        hr_spread_drain(s);
     }
     return decided;
 }
@@ -359,6 +362,8 @@ static void rounds(struct hr_spread *s, int top)
                 break;
         }
 }
+
+void hr_spread_rounds(struct hr_spread *s) { rounds(s, LEVELS - 1); }
 
 /* ---- the whole ---- */
 
@@ -471,8 +476,10 @@ enum hr_status hr_native_classify(struct hr_native *n)
         spread_all(s);
         if (s->failed)
             hr_note(n->in.notes, HR_NOTE_DEGRADED, "types.partial", "types could not be followed to the end");
-        forget(s);
         st = hr_known_classify(s);
+        if (st == HR_OK)
+            st = hr_propose_classify(s);
+        forget(s);
         if (st == HR_OK)
             st = hr_content_classify(s);
         if (st == HR_OK)

@@ -67,6 +67,7 @@ struct hr_spread {
     struct hr_embed *parents;
     uint32_t *group_of;        /* per block, index into groups; NULL until hr_shape_classify */
     struct hr_groupvec groups;
+    bool proposing;            /* what is decided now rests on a proposal */
     bool failed;               /* out of memory or fuel: what is known is kept */
 };
 struct hr_embed { hr_type in; uint32_t off, count, stride; };
@@ -76,6 +77,8 @@ void hr_vote(struct hr_spread *s, uint64_t addr, hr_type type, uint8_t strength,
 /* The whole block is `type`, by a container's word. False when it was known before or does not fit. */
 bool hr_vote_whole(struct hr_spread *s, uint64_t addr, uint64_t bytes, hr_type type, hr_id src);
 void hr_follow(struct hr_spread *s, uint64_t addr, uint64_t count, hr_type type, uint8_t strength, hr_id src);
+void hr_spread_drain(struct hr_spread *s);
+void hr_spread_rounds(struct hr_spread *s);
 void hr_spread_destroy(struct hr_spread *s);
 
 static inline bool hr_spread_live(const struct hr_spread *s, hr_id id)
@@ -147,12 +150,16 @@ void hr_cxx_complete(struct hr_native *n);
 enum hr_status hr_cxx_index_nodes(struct hr_spread *s) HR_MUST;
 /* The dynamic class of the object whose vptr lies at `at`, 0 unknown; *top_ret: offset from `at` to the object. */
 hr_type hr_cxx_dynamic(struct hr_spread *s, uint64_t at, int64_t *top_ret);
+/* Do the container's own invariants hold? Below 0: no; 0: empty or not known; else points for a proposal. */
+int hr_cxx_proof(struct hr_spread *s, uint64_t addr, const struct hr_layop *op);
 void hr_cxx_run(struct hr_spread *s, uint64_t addr, const struct hr_layop *op, uint8_t strength, hr_id src);
 
 /* native_known.c: objects of the C and C++ libraries that need no debug information. native_content.c: text. */
 enum hr_status hr_known_classify(struct hr_spread *s) HR_MUST;
 enum hr_status hr_content_classify(struct hr_spread *s) HR_MUST;
-/* native_shape.c: proposals by first word and by shape, then unnamed groups. */
+/* native_propose.c: types proposed for blocks no typed pointer leads to, by first word and by shape. */
+enum hr_status hr_propose_classify(struct hr_spread *s) HR_MUST;
+/* native_shape.c: unnamed groups. */
 enum hr_status hr_shape_classify(struct hr_spread *s) HR_MUST;
 
 #endif

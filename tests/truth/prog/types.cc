@@ -262,6 +262,8 @@ int main(int argc, char **argv)
     people();
     small_things();
     std::fclose(truth);
+    if (std::getenv("LOSE"))
+        the_zoo = nullptr; // leaked as a whole: no typed pointer leads there
     if (write(1, "ready\n", 6) == 6)
         pause();
 }
