@@ -92,10 +92,11 @@ int hr_cli_exit(struct hr_cli *c)
 {
     if (c->out.failed)
         return HR_EXIT_OK; /* the reader of our pipe left: his business */
-    if (!c->s->image.complete)
-        return HR_EXIT_DEGRADED;
-    for (size_t i = 0; c->strict && i < c->s->notes.list.n; i++)
-        if (c->s->notes.list.v[i].level != HR_NOTE_INFO)
+    const struct hr_session *s = c->s;
+    if (!s->image.complete || (s->heap && !s->heap->allocators.n) || hr_notes_has(&s->notes, "core.machine"))
+        return HR_EXIT_DEGRADED; /* these weaken every answer, so nobody has to ask for --strict */
+    for (size_t i = 0; c->strict && i < s->notes.list.n; i++)
+        if (s->notes.list.v[i].level != HR_NOTE_INFO)
             return HR_EXIT_DEGRADED;
     return HR_EXIT_OK;
 }

@@ -146,6 +146,8 @@ static enum hr_status recognise(struct hr_cpython *p)
 
 enum hr_status hr_cpython_find(const struct hr_image *img, struct hr_types *types, struct hr_notes *notes, struct hr_cpython **ret)
 {
+    if (!types)
+        return HR_ABSENT;
     const struct hr_sym *type = hr_sym_find(types, "PyType_Type", HR_NONE);
     if (!type || !hr_sym_find(types, "Py_Initialize", type->module))
         return HR_ABSENT;
