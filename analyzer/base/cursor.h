@@ -21,7 +21,7 @@ struct hr_cursor {
 
 static inline struct hr_cursor hr_cursor(struct hr_span s, bool big, uint8_t word)
 {
-    return (struct hr_cursor){s.p, s.p + s.n, s.p, big, word, false};
+    return (struct hr_cursor){s.p, s.n ? s.p + s.n : s.p, s.p, big, word, false}; /* NULL + 0 is undefined, too */
 }
 static inline size_t hr_cur_left(const struct hr_cursor *c) { return (size_t)(c->end - c->p); }
 static inline size_t hr_cur_off(const struct hr_cursor *c) { return (size_t)(c->p - c->start); }

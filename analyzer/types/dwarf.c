@@ -8,7 +8,7 @@
 /* ---- the object libdwarf sees: section 0 is empty, then the .debug_* sections, decompressed when asked for ---- */
 
 /* Bytes of section i, decompressed once: libdwarf points into them until the end. */
-static struct hr_span bytes_of(const struct hr_dw_file *f, uint32_t i)
+struct hr_span hr_dw_section_bytes(const struct hr_dw_file *f, uint32_t i)
 {
     struct hr_span *s = &f->data[i];
     if (!s->p && hr_elf_section_bytes(f->elf, f->sec[i], HR_DW_MAX_SECTION, s, &f->own[i]) != HR_OK) {
@@ -28,7 +28,7 @@ static int get_section_info(void *obj, Dwarf_Half i, Dwarf_Obj_Access_Section *r
     if (i) {
         ret->name = f->name[i - 1];
         ret->type = 1; /* SHT_PROGBITS */
-        ret->size = bytes_of(f, i - 1u).n;
+        ret->size = hr_dw_section_bytes(f, i - 1u).n;
     }
     return DW_DLV_OK;
 }
@@ -54,7 +54,7 @@ static int load_section(void *obj, Dwarf_Half i, Dwarf_Small **ret, int *error)
     (void)error;
     if (!i || i > f->nsec)
         return DW_DLV_NO_ENTRY;
-    struct hr_span s = bytes_of(f, i - 1u);
+    struct hr_span s = hr_dw_section_bytes(f, i - 1u);
     *ret = (Dwarf_Small *)(uintptr_t)s.p; /* libdwarf's type has no const; it does not write without relocations */
     return s.n ? DW_DLV_OK : DW_DLV_NO_ENTRY;
 }
@@ -72,7 +72,8 @@ static const char *const wanted[] = {
     ".debug_info", ".debug_types", ".debug_abbrev", ".debug_str", ".debug_line", ".debug_line_str", ".debug_str_offsets",
     ".debug_addr", ".debug_ranges", ".debug_rnglists", ".debug_loclists", ".debug_loc",
 };
-enum { NWANTED = sizeof wanted / sizeof *wanted, NDATA = 8 /* the first ones are about data */ };
+/* The last four are ours alone (dwarf_list.c): libdwarf of 2021 frees twice on damaged .debug_rnglists when it sees them. */
+enum { NWANTED = sizeof wanted / sizeof *wanted, NDATA = 8 };
 
 static enum hr_status open_file(struct hr_dw_file *f, const struct hr_elf *elf, bool code)
 {
@@ -90,10 +91,11 @@ static enum hr_status open_file(struct hr_dw_file *f, const struct hr_elf *elf, 
                 return HR_ABSENT;
             continue;
         }
-        f->sec[f->nsec] = s;
-        f->name[f->nsec++] = wanted[i];
+        f->sec[f->nall] = s;
+        f->name[f->nall++] = wanted[i];
+        f->nsec += i < NDATA;
         if (i < 2)
-            f->info_bytes += bytes_of(f, f->nsec - 1).n;
+            f->info_bytes += hr_dw_section_bytes(f, f->nall - 1).n;
     }
     f->iface = (Dwarf_Obj_Access_Interface){f, &methods};
     Dwarf_Error err = NULL;
@@ -135,7 +137,7 @@ void hr_dw_close(struct hr_dw *d)
         hr_free(d->file[i].sec);
         hr_free(d->file[i].name);
         hr_free(d->file[i].data);
-        for (uint32_t k = 0; d->file[i].own && k < d->file[i].nsec; k++)
+        for (uint32_t k = 0; d->file[i].own && k < d->file[i].nall; k++)
             hr_free(d->file[i].own[k]);
         hr_free(d->file[i].own);
     }

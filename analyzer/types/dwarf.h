@@ -33,7 +33,7 @@ struct hr_dw_file {
     const char **name;
     struct hr_span *data;          /* their bytes, once decompressed */
     void **own;                    /* what has to be freed of that */
-    uint32_t nsec;
+    uint32_t nsec, nall;           /* that libdwarf sees; with the range and location lists behind them */
     Dwarf_Obj_Access_Interface iface;
     Dwarf_Debug dbg;
     uint64_t info_bytes;
@@ -125,6 +125,9 @@ hr_str hr_dw_str(struct hr_dw *d, const char *z);
 enum hr_status hr_dw_open(struct hr_dw *d, const struct hr_elf *elf, const struct hr_elf *alt, const struct hr_elf *exec,
                           bool code) HR_MUST;
 void hr_dw_close(struct hr_dw *d);
+
+/* Bytes of section i, decompressed once; they stay until hr_dw_close. */
+struct hr_span hr_dw_section_bytes(const struct hr_dw_file *f, uint32_t i);
 
 /* The next unit of a source (`types`: .debug_types) becomes the current one (d->cu). Start with *more = false; after an
  * HR_OK call it has to be called until it says HR_ABSENT, as libdwarf keeps the position. */

@@ -5,14 +5,9 @@
 static struct hr_span section(const struct hr_dw *d, const char *name)
 {
     const struct hr_dw_file *f = d->cur;
-    for (uint32_t i = 0; i < f->nsec; i++) {
-        void *own;
-        if (strcmp(f->name[i], name) != 0)
-            continue;
-        if (!f->data[i].p && hr_elf_section_bytes(f->elf, f->sec[i], HR_DW_MAX_SECTION, &f->data[i], &own) != HR_OK)
-            f->data[i] = (struct hr_span){0};
-        return f->data[i];
-    }
+    for (uint32_t i = 0; i < f->nall; i++)
+        if (!strcmp(f->name[i], name))
+            return hr_dw_section_bytes(f, i);
     return (struct hr_span){0};
 }
 

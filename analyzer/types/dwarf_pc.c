@@ -358,13 +358,15 @@ static enum hr_status finish(struct hr_pcw *w, struct hr_types *t, struct hr_chi
     struct hr_u32vec map = {0};
     w->d.vars.n = 0; /* of a few units only: nobody's */
     HR_TRY(hr_dw_finish(&w->d));
-    HR_TRY(hr_types_merge(t, &w->d.raw, 0, 0, &map));
+    enum hr_status st = hr_types_merge(t, &w->d.raw, 0, 0, &map);
     for (size_t i = 0; i < w->type_at.n; i++) {
         uint32_t row;
         memcpy(&row, w->buf.v + w->type_at.v[i], 4);
         row = row < map.n ? map.v[row] : 0;
         memcpy(w->buf.v + w->type_at.v[i], &row, 4);
     }
+    hr_u32vec_deinit(&map);
+    HR_TRY(st);
     uint64_t head[2] = {HR_PC_MAGIC, 0};
     size_t at = out->n;
     HR_TRY(hr_child_put(out, head, sizeof head));
@@ -374,35 +376,68 @@ static enum hr_status finish(struct hr_pcw *w, struct hr_types *t, struct hr_chi
     return put_parts(w, out);
 }
 
-enum hr_status hr_dwarf_pc(void *query, struct hr_child_out *out)
+static enum hr_status prepare(struct hr_pcw *w, const struct hr_pc_query *q)
 {
-    /* nothing is given back: the child ends after this */
-    struct hr_pcw *w = hr_zalloc(1, sizeof *w);
-    struct hr_map walked;
-    struct hr_types t;
-    struct hr_strs *strs;
-    struct hr_notes notes;
-    if (!w)
-        return HR_NOMEM;
-    hr_notes_init(&notes);
-    hr_map_init(&walked, HR_MAX_TYPES);
-    w->q = query;
+    w->q = q;
     w->buf.max = HR_CHILD_OUTPUT / 2;
     w->type_at.max = HR_MAX_LOCALS;
     w->locals.max = HR_PC_MAX_LOCALS;
-    w->part = hr_zalloc(w->q->n, sizeof *w->part);
-    w->line = hr_zalloc(w->q->n, sizeof *w->line);
-    w->hit = hr_zalloc(w->q->n, sizeof *w->hit);
-    if (!w->part || !w->line || !w->hit)
-        return HR_NOMEM;
-    HR_TRY(hr_dw_open(&w->d, w->q->elf, w->q->alt, w->q->exec, true));
+    w->part = hr_zalloc(q->n, sizeof *w->part);
+    w->line = hr_zalloc(q->n, sizeof *w->line);
+    w->hit = hr_zalloc(q->n, sizeof *w->hit);
+    return w->part && w->line && w->hit ? HR_OK : HR_NOMEM;
+}
+
+static enum hr_status look(struct hr_pcw *w)
+{
+    struct hr_map walked;
+    hr_map_init(&walked, HR_MAX_TYPES);
     if (!hr_mul(w->d.fuel.left, 8, &w->d.fuel.left)) /* types, functions, lines, and functions again per pc */
         w->d.fuel.left = UINT64_MAX;
     enum hr_status st = all_units(w, &walked);
-    if (st != HR_OK && st != HR_LIMIT)
-        return st;
-    HR_TRY(other_units(w, &walked));
+    if (st == HR_OK || st == HR_LIMIT)
+        st = other_units(w, &walked);
+    hr_map_deinit(&walked);
+    return st;
+}
+
+static enum hr_status tell(struct hr_pcw *w, struct hr_child_out *out)
+{
+    struct hr_types t;
+    struct hr_strs *strs;
+    struct hr_notes notes;
+    hr_notes_init(&notes);
     HR_TRY(hr_strs_create(&strs));
-    HR_TRY(hr_types_init(&t, strs, &notes));
-    return finish(w, &t, out);
+    enum hr_status st = hr_types_init(&t, strs, &notes);
+    if (st == HR_OK)
+        st = finish(w, &t, out);
+    hr_types_deinit(&t);
+    hr_strs_destroy(strs);
+    hr_notes_deinit(&notes);
+    return st;
+}
+
+enum hr_status hr_dwarf_pc(void *query, struct hr_child_out *out)
+{
+    struct hr_pc_query *q = query;
+    struct hr_pcw *w = hr_zalloc(1, sizeof *w);
+    if (!w)
+        return HR_NOMEM;
+    enum hr_status st = prepare(w, q);
+    if (st == HR_OK) {
+        st = hr_dw_open(&w->d, q->elf, q->alt, q->exec, true);
+        if (st == HR_OK)
+            st = look(w);
+        if (st == HR_OK)
+            st = tell(w, out);
+        hr_dw_close(&w->d);
+    }
+    hr_free(w->part);
+    hr_free(w->line);
+    hr_free(w->hit);
+    hr_u8vec_deinit(&w->buf);
+    hr_u32vec_deinit(&w->type_at);
+    hr_pclocalvec_deinit(&w->locals);
+    hr_free(w);
+    return st;
 }

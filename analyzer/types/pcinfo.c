@@ -192,7 +192,14 @@ static enum hr_status accept(struct fill *f, uint32_t m, struct hr_span b)
     return st;
 }
 
-static enum hr_status ask_module(struct fill *f, uint32_t m, const struct hr_dwarf_options *opt)
+static enum hr_status by_child(void *opt, struct hr_pc_query *q, struct hr_u8vec *ret, char *why, size_t cap)
+{
+    const struct hr_dwarf_options *o = opt;
+    struct hr_child_limits lim = {o ? o->max_memory : 0, o ? o->max_seconds : 0, 0};
+    return hr_child_run(hr_dwarf_pc, q, &lim, ret, why, cap);
+}
+
+static enum hr_status ask_module(struct fill *f, uint32_t m, hr_pc_asker *asker, void *ctx)
 {
     const struct hr_module *mo = &f->img->modules.v[m];
     struct module_info *mi = &f->mod[m];
@@ -203,9 +210,8 @@ static enum hr_status ask_module(struct fill *f, uint32_t m, const struct hr_dwa
     }
     struct hr_elf *alt = hr_dwarf_alt(elf);
     struct hr_pc_query q = {elf, alt, mo->elf && mo->elf->nph ? mo->elf : elf, mi->ask, mi->n};
-    struct hr_child_limits lim = {opt ? opt->max_memory : 0, opt ? opt->max_seconds : 0, 0};
     char why[128] = "", name[256];
-    enum hr_status st = hr_child_run(hr_dwarf_pc, &q, &lim, &mi->blob, why, sizeof why);
+    enum hr_status st = asker(ctx, &q, &mi->blob, why, sizeof why);
     if (st == HR_OK) {
         st = accept(f, m, (struct hr_span){mi->blob.v, mi->blob.n});
         if (st == HR_CORRUPT)
@@ -390,11 +396,11 @@ static enum hr_status rebuild(struct fill *f, struct hr_stack_of *of)
     return HR_OK;
 }
 
-static enum hr_status run(struct fill *f, const struct hr_dwarf_options *opt)
+static enum hr_status run(struct fill *f, hr_pc_asker *asker, void *ctx)
 {
     HR_TRY(collect(f));
     for (uint32_t m = 0; m < f->img->modules.n; m++)
-        HR_TRY(ask_module(f, m, opt));
+        HR_TRY(ask_module(f, m, asker, ctx));
     HR_TRY(hr_types_settle(f->t));
     struct hr_stack_of *of = hr_zalloc(f->s->n, sizeof *of);
     if (!of)
@@ -414,11 +420,16 @@ static enum hr_status run(struct fill *f, const struct hr_dwarf_options *opt)
 
 enum hr_status hr_pcinfo_fill(struct hr_types *t, const struct hr_dwarf_options *opt, struct hr_stacks *s)
 {
+    return hr_pcinfo_fill_by(t, s, by_child, (void *)(uintptr_t)opt); /* only read */
+}
+
+enum hr_status hr_pcinfo_fill_by(struct hr_types *t, struct hr_stacks *s, hr_pc_asker *asker, void *ctx)
+{
     struct fill f = {.t = t, .img = t->image, .s = s};
     f.mod = hr_zalloc(t->image->modules.n, sizeof *f.mod);
     if (!f.mod)
         return HR_NOMEM;
-    enum hr_status st = run(&f, opt);
+    enum hr_status st = run(&f, asker, ctx);
     for (size_t m = 0; m < t->image->modules.n; m++) {
         hr_free(f.mod[m].ask);
         hr_free(f.mod[m].at);

@@ -38,5 +38,8 @@ uint64_t hr_frame_lookup_pc(const struct hr_stacks *s, const struct hr_stack_of 
 /* Replaces s's frames by the same ones with DWARF's names, inlined frames added, and locals. A module without DWARF keeps
  * what it has. */
 enum hr_status hr_pcinfo_fill(struct hr_types *t, const struct hr_dwarf_options *opt, struct hr_stacks *s) HR_MUST;
+/* The same with another way to get a module's answer: fuzzers and tests ask in their own process. */
+typedef enum hr_status hr_pc_asker(void *ctx, struct hr_pc_query *q, struct hr_u8vec *ret, char *why, size_t cap);
+enum hr_status hr_pcinfo_fill_by(struct hr_types *t, struct hr_stacks *s, hr_pc_asker *asker, void *ctx) HR_MUST;
 
 #endif

@@ -75,7 +75,13 @@ def gdb(core, exe):
 def base(func):
     """gcc's clones and C++ signatures do not count: f.part.0, f.isra.0, ns::f(int). Nor does which of libc's aliases it is
     (gdb prefers linkage names: __GI___select)."""
-    func = func.split("(")[0].split(".")[0].split("@")[0]
+    func = func.split("operator()")[0] + "operator" if "operator()" in func else func
+    func = func.split("(anonymous namespace)")[-1] if func.startswith("(") else func
+    depth, plain = 0, ""
+    for c in func:  # template arguments and parameters go
+        depth += (c in "<(") - (c in ">)")
+        plain += c if depth == 0 and c not in ">)" else ""
+    func = plain.split("::")[-1].split(".")[0].split("@")[0].strip()
     return func[5:].strip("_") if func.startswith("__GI_") else func.strip("_")
 
 
@@ -125,7 +131,8 @@ def check_locals(what, got, local, kept, all_known):
             continue  # clang -O2 keeps a copy in a register, or nothing
         if not hit or ("." not in var and 0 < hit[0]["size"] <= 8 and not same_value(hit[0], value)):
             bad.append(f"{tid} {func}.{var} at {addr:#x} = {value}: {places}")
-    hr.ok(seen and not bad, f"{what}: {len(local)} addresses of locals", *bad)
+    if local:
+        hr.ok(seen and not bad, f"{what}: {len(local)} addresses of locals", *bad)
     bad, known = [], 0
     for tid, func, var, value in kept:
         places = [l for l in one_place(got[tid]["frames"], func, var)]
@@ -158,6 +165,41 @@ def against_gdb(what, got, theirs, exact_lines):
     hr.ok(theirs and not bad, f"{what}: gdb sees the same frames" + (" and lines" if exact_lines else ""), *bad)
 
 
+def locals_against_gdb(what, got, theirs):
+    """Every local of every frame, libc's too: what we say must be what gdb says. Registers that a call may have overwritten are
+    unknown to us where gdb shows what is left in them; a place in memory has to be known to both."""
+    bad, same, fewer, more = [], 0, 0, 0
+    for tid, want in theirs.items():
+        for g, f in zip(want[:60], got.get(tid, {"frames": []})["frames"]):
+            ours = {}
+            for l in f["locals"]:
+                ours.setdefault(l["name"], []).append(l)
+            for l in g["locals"]:
+                mine = ours.get(l["name"])
+                known = l["addr"] is not None or l["value"] is not None
+                if not mine or len(mine) > 1:  # two of one name (shadowed, or inlined twice): told apart by nothing
+                    if not mine and known:  # gdb also lists what only the abstract function has
+                        bad.append(f"{tid} {g['func']}: no {l['name']}")
+                    continue
+                m = mine[0]
+                if m["where"] == "none":
+                    fewer += known
+                    if l["addr"] is not None:
+                        bad.append(f"{tid} {g['func']}: {l} but {m}")
+                elif not known:
+                    more += 1
+                    print(f"#   more: {g['func']} {m}") if os.environ.get("MORE") else None
+                elif (m["where"] == "memory" and l["addr"] not in (None, m["addr"])) or (
+                        l["value"] is not None and (m["value"] - l["value"]) % (1 << 8 * min(l["size"], 8))):
+                    bad.append(f"{tid} {g['func']}: {l} but {m}")
+                elif m["size"] != l["size"] and m["size"] and l["size"]:
+                    bad.append(f"{tid} {g['func']}: size of {l} but {m}")
+                else:
+                    same += 1
+    print(f"# {what}: {same} locals as gdb has them, {fewer} fewer, {more} more")
+    hr.ok(same and not bad and more * 10 <= same, f"{what}: gdb sees the same locals", *bad[:20])
+
+
 def variant(what, *flags, cc="gcc", how="gcore", all_known=True, lines=True, source="frames.c", locals=True, with_gdb=True):
     if not shutil.which(cc):
         return hr.skip(what, f"no {cc}")
@@ -177,7 +219,10 @@ def variant(what, *flags, cc="gcc", how="gcore", all_known=True, lines=True, sou
     if locals:
         check_locals(what, got, local, kept, all_known)
     if with_gdb:
-        against_gdb(what, got, gdb(core, exe), lines)
+        theirs = gdb(core, exe)
+        against_gdb(what, got, theirs, lines)
+        if locals:
+            locals_against_gdb(what, got, theirs)
     os.unlink(core)
 
 
@@ -202,6 +247,12 @@ def test_clang():
     variant("clang -O0", "-O0", "-g", cc="clang")
     variant("clang -O2", "-O2", "-g", cc="clang", all_known=False, how="abort")
     variant("clang -O1 DWARF 4", "-O1", "-gdwarf-4", cc="clang", all_known=False)
+
+
+def test_cxx():
+    variant("g++ -O0", "-O0", "-g", cc="g++", source="frames.cc")
+    variant("g++ -O2", "-O2", "-g", cc="g++", source="frames.cc")
+    variant("clang++ -O1", "-O1", "-g", cc="clang++", source="frames.cc", all_known=False)
 
 
 def test_other_shapes():
@@ -253,4 +304,4 @@ def test_foreign():
 if not os.path.exists(TOOL):
     print("1..0 # SKIP build/tests/tools/dumpstacks is not built")
     sys.exit(0)
-hr.main([test_gcc, test_formats, test_clang, test_other_shapes, test_without_cfi, test_foreign])
+hr.main([test_gcc, test_formats, test_clang, test_cxx, test_other_shapes, test_without_cfi, test_foreign])
