@@ -59,6 +59,7 @@ struct hr_module {
     uint8_t build_id_len;
     enum hr_module_state state;
     bool main_exe;
+    bool by_user;           /* the file was named by the user (--exe) */
     bool header_seen;       /* the dump holds this module's ELF header, and the file opened agrees with it */
     struct hr_elf *elf;     /* the mapped file (or the image's own copy of its headers), NULL if none */
     struct hr_elf *debug;   /* separate debug file, NULL if none */

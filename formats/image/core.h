@@ -38,6 +38,13 @@ enum hr_status hr_modules_find(struct hr_image *img) HR_MUST;
 /* Adds a module whose ELF header may lie at addr (file offset file_off there), and names its segments' module. *nr_ret:
  * its index until the next hr_image_arrange, HR_NONE when there are no headers and `insist` is false. */
 enum hr_status hr_module_add(struct hr_image *img, struct hr_module m, uint64_t file_off, bool insist, uint32_t *nr_ret) HR_MUST;
+/* The load bias by the program header whose file range holds the offset that is mapped at addr. */
+bool hr_elf_bias(const struct hr_elf *e, uint64_t addr, uint64_t file_off, uint64_t page, uint64_t *ret);
+/* Makes a segment without a name the module's (which is about to be pushed) where a program header says so. */
+void hr_segment_claim(const struct hr_image *img, struct hr_segment *s, const struct hr_module *m);
+/* --exe for an image in which no program was found: by the entry point, else where it was linked to. Gives the image its
+ * processor when its format does not tell it, and the read-only parts that the image does not hold. */
+enum hr_status hr_modules_exe(struct hr_image *img, const struct hr_open_options *opt) HR_MUST;
 /* The dynamic loader's list (r_debug): modules that NT_FILE does not tell, the main program. */
 enum hr_status hr_modules_linked(struct hr_image *img) HR_MUST;
 /* Its TLS numbers and offsets; after the files are open, because PT_TLS may be known from there only. */

@@ -142,12 +142,16 @@ static enum hr_status find_file(struct hr_image *img, struct hr_module *m, const
 static enum hr_status open_module(struct hr_image *img, struct hr_module *m, const struct hr_open_options *opt)
 {
     struct hr_elf *f = NULL;
-    if (m->state == HR_MOD_OK)
+    if (m->state != HR_MOD_UNSEEN)
         return HR_OK;
     enum hr_status st = find_file(img, m, opt, &f);
     if (st != HR_OK)
         return st == HR_ABSENT ? HR_OK : st;
     m->header_seen = m->elf != NULL;
+    m->by_user = m->main_exe && opt->exe;
+    uint32_t first = hr_image_seg_above(img, m->lo);
+    if (!m->elf && first < img->segs.n && hr_elf_bias(f, m->lo, img->segs.v[first].file_off, img->page, &m->bias) && img->word == 4)
+        m->bias &= UINT32_MAX;
     hr_elf_destroy(m->elf);
     m->elf = f;
     if (!m->build_id_len) {

@@ -61,7 +61,7 @@ enum hr_status hr_modules_fill(struct hr_image *img)
         if (s->module == HR_NONE)
             continue;
         const struct hr_module *m = &img->modules.v[s->module];
-        if (m->file && (m->state == HR_MOD_OK || m->header_seen))
+        if (m->file && (m->state == HR_MOD_OK || m->header_seen || m->by_user))
             HR_TRY(fill(img, s, m, writable_too));
     }
     return hr_image_arrange(img);

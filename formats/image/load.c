@@ -63,6 +63,7 @@ enum hr_status hr_image_load(struct hr_file *const *files, size_t nfiles, const 
         HR_TRY(g ? g->load(files[i], opt, img) : HR_UNSUPPORTED);
     }
     HR_TRY(hr_image_arrange(img));
+    HR_TRY(hr_modules_exe(img, opt));
     HR_TRY(hr_modules_open(img, opt));
     HR_TRY(hr_modules_tls(img));
     HR_TRY(hr_modules_debug(img, opt));

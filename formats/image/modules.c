@@ -23,7 +23,7 @@ static struct hr_span together(const struct hr_image *img, uint64_t addr)
 }
 
 /* Bias from the program header whose file range holds the mapping's offset. */
-static bool bias_of(const struct hr_elf *e, uint64_t addr, uint64_t file_off, uint64_t page, uint64_t *ret)
+bool hr_elf_bias(const struct hr_elf *e, uint64_t addr, uint64_t file_off, uint64_t page, uint64_t *ret)
 {
     uint64_t mask = ~((page ? page : 4096) - 1);
     for (uint32_t i = 0; i < e->nph; i++) {
@@ -94,7 +94,7 @@ static enum hr_status read_headers(struct hr_image *img, struct hr_module *m, ui
     if (!elf_at(img, addr))
         return HR_ABSENT;
     HR_TRY(hr_elf_create(together(img, addr), &m->elf, NULL));
-    if (m->elf->word != img->word || m->elf->big != img->big || !bias_of(m->elf, addr, file_off, img->page, &m->bias)) {
+    if (m->elf->word != img->word || m->elf->big != img->big || !hr_elf_bias(m->elf, addr, file_off, img->page, &m->bias)) {
         hr_elf_destroy(m->elf);
         m->elf = NULL;
         return HR_ABSENT;
@@ -137,8 +137,9 @@ static bool loaded(const struct hr_image *img, const struct hr_module *m)
     return !s || s->name != m->path || (img->by_gcore && !s->bytes.n) || s->flags & HR_SEG_X;
 }
 
-/* Segments of a module that were not told by NT_FILE get their file offset from the program headers; .bss has none. */
-static void claim(const struct hr_image *img, struct hr_segment *s, const struct hr_module *m)
+/* Segments of a module that were not told by NT_FILE get their file offset from the program headers; .bss has none, and a
+ * segment that goes on behind the file's bytes is memory of more kinds than one. */
+void hr_segment_claim(const struct hr_image *img, struct hr_segment *s, const struct hr_module *m)
 {
     if (!s->name) {
         const struct hr_phdr *hit = NULL;
@@ -149,7 +150,7 @@ static void claim(const struct hr_image *img, struct hr_segment *s, const struct
             if (p->type == HR_PT_LOAD && p->filesz && at >= lo && at - lo < hr_sat_add(p->vaddr - lo, p->filesz))
                 hit = p;
         }
-        if (!hit)
+        if (!hit || s->msize > ((hr_sat_add(hit->vaddr, hit->filesz) + page - 1) & ~(page - 1)) - at)
             return;
         s->file_off = hit->off + (at - hit->vaddr);
         s->name = m->path;
@@ -171,7 +172,7 @@ enum hr_status hr_module_add(struct hr_image *img, struct hr_module m, uint64_t 
     }
     for (; i < img->segs.n && img->segs.v[i].addr < m.hi; i++)
         if (img->segs.v[i].name ? img->segs.v[i].name == m.path : !listed)
-            claim(img, &img->segs.v[i], &m);
+            hr_segment_claim(img, &img->segs.v[i], &m);
     *nr_ret = (uint32_t)img->modules.n;
     st = hr_modvec_push(&img->modules, m);
     if (st != HR_OK)

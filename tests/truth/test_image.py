@@ -291,7 +291,7 @@ def filters():
     """coredump_filter: what is left out is unknown or comes from the file, and is right."""
     if not hr.kernel_cores():
         return hr.skip("coredump_filter", "no kernel cores")
-    exe, lib = hr.build("image_prog.c", "filter64"), library("filter64", [])
+    exe, lib = hr.build("image_prog.c", "filter64", "-no-pie"), library("filter64", [])
     for value in (0x00, 0x01, 0x10, 0x11, 0x33, 0x7f):
         with open("/proc/self/coredump_filter", "w") as f:
             f.write(hex(value))
@@ -301,6 +301,8 @@ def filters():
         right, unknown, wrong = read_words(img, said)
         hr.ok(not wrong and right >= (4 if value & 0x10 else 0) and (unknown == 0 or not value & 1 or not value & 0x10),
               f"coredump_filter {value:#x}: {right} words right, {unknown} unknown, none wrong", *wrong, img.text[:3000])
+        main = [m for m in img.mods if m["exe"] == "1"]
+        hr.eq([(m["path"], int(m["bias"], 16)) for m in main], [(exe, 0)], f"coredump_filter {value:#x}: the program and its bias")
         os.unlink(core)
     with open("/proc/self/coredump_filter", "w") as f:
         f.write("0x33")

@@ -345,6 +345,37 @@ static void test_fill(void)
     unworld(&w);
 }
 
+/* RAM of a device at an address, and its program: the processor, and the parts that are not RAM, come from the program. */
+static void test_exe_of_raw(void)
+{
+    struct mk note = mk_new(4, true);
+    mk_note(&note, "GNU", 3, id, 8);
+    struct mk_sec s[] = {{".text", 1, 6, 0x8000, "text text text!!", 16}, {".rodata", 1, 2, 0x9000, "rodata rodata!!!", 16}, {".data", 1, 3, 0x20000000, "data", 4}};
+    struct mk_ph h[] = {{1, 5, 0x8000, 16, 16, 4, 0}, {1, 4, 0x9000, 16, 16, 4, 1}, {1, 6, 0x20000000, 0x100, 4, 4, 2}};
+    struct mk m = mk_elf(&(struct mk_elf){4, true, 2, 40, 0x8001, h, 3, s, 3, false});
+    struct session x = {0};
+    char exe[300], raw[300];
+    save("fw.elf", m.p, m.n);
+    snprintf(exe, sizeof exe, "%s", in_dir("fw.elf"));
+    save("ram", bytes, 0x400);
+    snprintf(raw, sizeof raw, "%s@0x20000000", in_dir("ram"));
+    if (hr_strs_create(&x.strs) != HR_OK)
+        abort();
+    hr_notes_init(&x.notes);
+    hr_image_init(&x.img, x.strs, &x.notes);
+    struct hr_open_options opt = {.exe = exe, .no_host_files = true};
+    x.st = hr_file_open(raw, &opt, &x.notes, &x.file);
+    if (x.st == HR_OK)
+        x.st = hr_image_load(&x.file, 1, &opt, &x.img);
+    OK(x.st == HR_OK && x.img.word == 4 && x.img.big && !strcmp(x.img.arch->name, "arm"), "raw memory: the processor of --exe");
+    OK(x.img.segs.n == 3 && byte_at(&x, 0x8000) == 't' && byte_at(&x, 0x9000) == 'r' && byte_at(&x, 0x20000000) == 1, "its read-only parts, and the RAM as it was dumped");
+    OK(x.img.segs.n == 3 && x.img.segs.v[0].flags == (HR_SEG_R | HR_SEG_X | HR_SEG_FROM_FILE) && x.img.segs.v[2].module == HR_NONE, "flags");
+    OK(x.img.modules.n == 1 && x.img.modules.v[0].main_exe && x.img.modules.v[0].bias == 0 && x.img.modules.v[0].state == HR_MOD_UNPROVEN, "the module");
+    end(&x);
+    mk_free(&m);
+    mk_free(&note);
+}
+
 static void test_cut(void)
 {
     struct mk_load loads[] = {{0x10000, 0x400, bytes, 0x400, MK_R | MK_W}, {0x20000, 0x400, bytes, 0x400, MK_R | MK_W}};
@@ -482,6 +513,7 @@ int main(void)
     for (int i = 0; i < 4; i++)
         test_module(i & 1 ? 8 : 4, i & 2);
     test_fill();
+    test_exe_of_raw();
     test_cut();
     test_many();
     test_physical();
