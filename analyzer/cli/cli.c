@@ -116,7 +116,7 @@ static void print_help(struct hr_out *o, const struct hr_verb *v)
     hr_outf(o, "\noptions:\n");
     print_options(o);
     hr_outf(o, "\nexit status: 0 fine, 1 findings, 2 wrong usage or rules, 3 unreadable input, 4 weakened answers\n"
-               "             (a cut core always; anything missing with --strict), 5 out of memory.\n");
+               "             (a cut core or missing roots always; anything with --strict), 5 out of memory.\n");
 }
 
 static bool add(struct hr_list *l, const char *v, const char *name)

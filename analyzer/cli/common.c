@@ -95,6 +95,8 @@ int hr_cli_exit(struct hr_cli *c)
     const struct hr_session *s = c->s;
     if (!s->image.complete || (s->heap && !s->heap->allocators.n) || hr_notes_has(&s->notes, "core.machine"))
         return HR_EXIT_DEGRADED; /* these weaken every answer, so nobody has to ask for --strict */
+    if (s->heap && s->heap->reach && !s->heap->roots_complete)
+        return HR_EXIT_DEGRADED; /* what is leaked was asked and could not be answered: that is no "nothing found" */
     for (size_t i = 0; c->strict && i < s->notes.list.n; i++)
         if (s->notes.list.v[i].level != HR_NOTE_INFO)
             return HR_EXIT_DEGRADED;

@@ -104,7 +104,8 @@ def scribble():
     found = [f for f in r.json()["findings"] if "corrupt" in f["rule"]]
     hr.ok(found, "scribble: the damaged chunk is found", [f["rule"] for f in r.json()["findings"]])
     said = blocks(core)
-    hr.ok(sum(b["state"] == "used" for b in said) >= 540, # it died freeing label 129 of 400; the book, two blocks an entry "scribble: the blocks behind the damage are still listed", len(said))
+    # It died freeing label 129 of 400; the book and two blocks an entry are left.
+    hr.ok(sum(b["state"] == "used" for b in said) >= 540, "scribble: the blocks behind the damage are still listed", len(said))
 
 
 hr.main([session_server, inventory, scene_rings, token_frag, scribble])
