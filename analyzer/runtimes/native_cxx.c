@@ -416,6 +416,9 @@ void hr_cxx_run(struct hr_spread *s, uint64_t addr, const struct hr_layop *op, u
     case HR_LOP_VARIANT:
         variant(s, at, op, strength, src);
         break;
+    case HR_LOP_CALLABLE:
+        hr_callable_run(s, at, op, strength, src);
+        break;
     case HR_LOP_VBASE:
         vbase(s, at, op, strength, src);
         break;

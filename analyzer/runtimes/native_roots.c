@@ -47,6 +47,9 @@ static bool holds_pointers(const struct hr_native *n, const struct hr_segment *s
      * called readable there). */
     if (!(s->flags & HR_SEG_W) && s->addr && in_region(n, s->addr - 1))
         return false;
+    /* The read-only first pages of a file (headers, symbol hashes: random words) are dumped for its build-id's sake only. */
+    if (!(s->flags & HR_SEG_W) && s->module != HR_NONE && !s->file_off)
+        return false;
     return s->flags & HR_SEG_W || !(s->flags & (HR_SEG_X | HR_SEG_FROM_FILE));
 }
 

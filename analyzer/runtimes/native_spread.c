@@ -389,6 +389,8 @@ void hr_spread_destroy(struct hr_spread *s)
     hr_map_deinit(&s->vtables);
     hr_map_deinit(&s->vtop);
     hr_map_deinit(&s->nodes);
+    hr_map_deinit(&s->by_signature);
+    hr_functorvec_deinit(&s->functors);
     hr_free(s->group_of);
     hr_groupvec_deinit(&s->groups);
     hr_free(s->parent0);
@@ -438,6 +440,8 @@ static enum hr_status make(struct hr_native *n, struct hr_spread **ret)
     hr_map_init(&s->vtop, 4 << 20);
     hr_map_init(&s->elements, MAX_ELEMENTS);
     hr_map_init(&s->nodes, HR_MAX_TYPES);
+    hr_map_init(&s->by_signature, HR_MAX_TYPES);
+    s->functors.max = HR_MAX_TYPES;
     s->more.max = (size_t)n->heap->n * HR_CANDS + HR_CANDS;
     s->groups.max = HR_MAX_GROUPS;
     s->fuel = hr_fuel(n->img->dumped_bytes * 8 + (64 << 20)); /* each word a few times, with room for containers */
@@ -454,6 +458,7 @@ static enum hr_status make(struct hr_native *n, struct hr_spread **ret)
         return HR_NOMEM;
     HR_TRY(hr_bits_init(&s->dirty, n->heap->n ? n->heap->n : 1));
     HR_TRY(hr_embed_build(s));
+    HR_TRY(hr_callable_index(s));
     return hr_cxx_index_nodes(s);
 }
 

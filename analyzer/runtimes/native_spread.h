@@ -45,6 +45,8 @@ struct hr_frame_of {
 HR_VEC(hr_workvec, struct hr_frame_of)
 
 HR_VEC(hr_groupvec, struct hr_group)
+struct hr_functor { hr_type type; uint32_t next; };
+HR_VEC(hr_functorvec, struct hr_functor)
 
 struct hr_spread {
     struct hr_native *n;
@@ -63,6 +65,8 @@ struct hr_spread {
     struct hr_map vtop;
     struct hr_map elements;    /* instances followed that have no candidate's place */
     struct hr_map nodes;       /* (node template, value type) -> row */
+    struct hr_map by_signature; /* function type -> first of its functors */
+    struct hr_functorvec functors;
     uint32_t *parent0;         /* per type: first of its containers in `parents`; n + 1 */
     struct hr_embed *parents;
     uint32_t *group_of;        /* per block, index into groups; NULL until hr_shape_classify */
@@ -153,6 +157,10 @@ hr_type hr_cxx_dynamic(struct hr_spread *s, uint64_t at, int64_t *top_ret);
 /* Do the container's own invariants hold? Below 0: no; 0: empty or not known; else points for a proposal. */
 int hr_cxx_proof(struct hr_spread *s, uint64_t addr, const struct hr_layop *op);
 void hr_cxx_run(struct hr_spread *s, uint64_t addr, const struct hr_layop *op, uint8_t strength, hr_id src);
+
+/* native_callable.c: std::function, std::any. */
+enum hr_status hr_callable_index(struct hr_spread *s) HR_MUST;
+void hr_callable_run(struct hr_spread *s, uint64_t at, const struct hr_layop *op, uint8_t strength, hr_id src);
 
 /* native_known.c: objects of the C and C++ libraries that need no debug information. native_content.c: text. */
 enum hr_status hr_known_classify(struct hr_spread *s) HR_MUST;

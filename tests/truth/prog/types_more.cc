@@ -112,7 +112,19 @@ struct Graph {
     std::any extra;
 };
 
+struct Functor { // a callable with a name; too large for std::function's own two words
+    std::string prefix;
+    std::vector<long> numbers;
+    int operator()(int i) const { return i + int(numbers.size()); }
+};
+struct Extra { // held by std::any
+    std::string what;
+    double d[3] = {1, 2, 3};
+};
+
 struct World {
+    std::vector<std::function<int(int)>> calls;
+    std::vector<std::any> things;
     std::vector<Readable *> readers;
     std::vector<Writable *> writers;
     Base *chain = nullptr;
@@ -233,6 +245,29 @@ static void owners()
     note(world.graph->out.data(), "array");
 }
 
+static void held()
+{
+    for (int i = 0; i < 40; i++) {
+        Functor f{"a prefix that needs a block of its own " + std::to_string(i), {1, 2, 3, long(i)}};
+        world.calls.emplace_back(f);
+        auto *g = note(world.calls.back().target<Functor>(), "object");
+        note(g->prefix);
+        note(g->numbers.data(), "array");
+        // the closure's block has no name two compilers agree on; what it captures has
+        auto big = std::make_shared<Counter>();
+        note(big.get(), "inplace");
+        std::vector<short> v(20, short(i));
+        const short *data = v.data();
+        world.calls.emplace_back([big, v = std::move(v)](int k) { return k + int(v.size()) + int(big->n); });
+        note(data, "array");
+        world.things.emplace_back(Extra{"what kind of thing this is, in many words", {}});
+        auto *e = note(std::any_cast<Extra>(&world.things.back()), "object");
+        note(e->what);
+    }
+    note(world.calls.data(), "array");
+    note(world.things.data(), "array");
+}
+
 static void adapters()
 {
     for (int i = 0; i < 200; i++) {
@@ -277,6 +312,7 @@ int main(int argc, char **argv)
     bases();
     owners();
     adapters();
+    held();
     std::fclose(truth);
     if (write(1, "ready\n", 6) == 6)
         pause();
