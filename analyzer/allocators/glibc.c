@@ -67,7 +67,7 @@ static enum hr_status declare_rows(struct glibc *g)
     for (size_t i = 0; i < g->arenas.n; i++) {
         struct glibc_arena *a = &g->arenas.v[i];
         if (a->main)
-            HR_TRY(add_row(g, a->addr, a->system, &a->row, "main"));
+            HR_TRY(add_row(g, a->addr, a->system, &a->row, a->addr ? "main" : "main (its header is not in the image)"));
         else
             HR_TRY(add_row(g, a->addr, a->system, &a->row, "arena %zu (0x%llx)", i, (unsigned long long)a->addr));
     }
@@ -82,14 +82,15 @@ static enum hr_status declare_regions(struct glibc *g)
         HR_TRY(hr_builder_region(g->builder, r->addr, r->end - r->addr, mm ? g->mmapped_row : g->arenas.v[r->arena].row,
                                  mm ? hr_glibc_walk_mmapped : hr_glibc_walk, g, i));
     }
-    HR_TRY(hr_builder_own(g->builder, g->arenas.v[0].addr, g->l.state_size));
+    if (g->arenas.v[0].addr)
+        HR_TRY(hr_builder_own(g->builder, g->arenas.v[0].addr, g->l.state_size));
     return g->mp.addr ? hr_builder_own(g->builder, g->mp.addr, g->l.mp_size) : HR_OK;
 }
 
 static enum hr_status discover(struct glibc *g)
 {
-    HR_TRY(hr_glibc_find(g));
-    HR_TRY(hr_glibc_arenas(g));
+    enum hr_status st = hr_glibc_find(g);
+    HR_TRY(st == HR_ABSENT ? hr_glibc_orphans(g) : st == HR_OK ? hr_glibc_arenas(g) : st);
     HR_TRY(declare_rows(g));
     HR_TRY(hr_glibc_regions(g));
     HR_TRY(hr_glibc_mmapped(g));
@@ -146,13 +147,13 @@ void hr_glibc_mallinfo(const struct hr_heap *h, uint32_t arena, struct hr_mallin
     const struct hr_arena *a = &h->arenas.v[arena];
     uint64_t w = h->image->word;
     *ret = (struct hr_mallinfo){0};
-    if (!a->addr) {
+    if (!a->addr && !strcmp(hr_strs_get(h->strs, a->name), "mmapped")) {
         ret->hblks = a->used_blocks;
         ret->hblkhd = a->mapped;
         return;
     }
     bool top = a->top_bytes != 0;
-    ret->arena = a->system_bytes;
+    ret->arena = a->system_bytes ? a->system_bytes : a->mapped;
     ret->ordblks = a->free_blocks + !top; /* top always counts */
     ret->smblks = a->fast_blocks;
     ret->fsmblks = a->fast_bytes + w * a->fast_blocks;

@@ -3,6 +3,7 @@
  *     glibc.c          the adapter: open (find, declare), finish, close; hr_glibc_mallinfo
  *     glibc_layout.c   where fields lie, by word size, alignment and version: one table of differences
  *     glibc_find.c     libc's version, main_arena and mp_: by symbol, by code, by voting
+ *     glibc_orphan.c   heaps whose main_arena is not in the image
  *     glibc_arena.c    the ring of arenas, their heaps, main_arena's stretches: the regions
  *     glibc_mmap.c     mmapped chunks
  *     glibc_chain.c    is this a chunk, does a chain of them lead anywhere
@@ -123,9 +124,17 @@ static inline bool glibc_word(const struct glibc *g, uint64_t addr, uint64_t *re
 static inline uint64_t glibc_up(uint64_t v, uint64_t to) { return (v + to - 1) & ~(to - 1); }
 enum { GLIBC_PREV_INUSE = 1, GLIBC_IS_MMAPPED = 2, GLIBC_NON_MAIN = 4, GLIBC_FLAGS = 7 };
 
+/* Memory of the process whose bytes are not in the image: a list that leads there is not damaged. */
+static inline bool glibc_missing(const struct glibc *g, uint64_t addr)
+{
+    const struct hr_segment *s = hr_image_find(g->img, addr, NULL);
+    return s && addr - s->addr >= s->bytes.n;
+}
+
 /* ---- glibc_find.c ---- */
 /* Finds main_arena and the layout; HR_ABSENT: no glibc heap here. */
 enum hr_status hr_glibc_find(struct glibc *g) HR_MUST;
+enum hr_status hr_glibc_find_libc(struct glibc *g) HR_MUST;
 /* mp_, by symbol or by looking for it in the module's data; needs main_arena's top and system_mem. */
 void hr_glibc_find_mp(struct glibc *g);
 /* How many of the 127 bin heads at `bins` are sound: linked to themselves or to chunks that link back. */
@@ -133,9 +142,16 @@ unsigned hr_glibc_sound_bins(const struct glibc *g, uint64_t bins);
 
 /* ---- glibc_arena.c ---- */
 enum hr_status hr_glibc_arenas(struct glibc *g) HR_MUST;
+enum hr_status hr_glibc_stray_arenas(struct glibc *g) HR_MUST;
 enum hr_status hr_glibc_regions(struct glibc *g) HR_MUST;
 /* Is [addr, end) free of regions found so far? */
 bool hr_glibc_unclaimed(const struct glibc *g, uint64_t addr, uint64_t end, uint64_t *claim_end_ret);
+
+/* ---- glibc_orphan.c ---- */
+/* Finds heaps without main_arena (a core that was cut, or without libc's data): the layout, arenas[0] standing in for
+ * main_arena with address 0, and its regions. HR_ABSENT: none. */
+enum hr_status hr_glibc_orphans(struct glibc *g) HR_MUST;
+enum hr_status hr_glibc_orphan_regions(struct glibc *g) HR_MUST;
 
 /* ---- glibc_mmap.c ---- */
 enum hr_status hr_glibc_mmapped(struct glibc *g) HR_MUST;

@@ -59,7 +59,7 @@ static enum hr_status ring(struct glibc *g)
 }
 
 /* Arenas the ring does not name (it is broken, or one was just being made): at every HEAP_MAX_SIZE boundary. */
-static enum hr_status stray(struct glibc *g)
+enum hr_status hr_glibc_stray_arenas(struct glibc *g)
 {
     for (size_t i = 0; i < g->img->segs.n; i++) {
         const struct hr_segment *s = &g->img->segs.v[i];
@@ -92,7 +92,7 @@ enum hr_status hr_glibc_arenas(struct glibc *g)
     if (g->mp.hp_pagesize && g->mp.hp_pagesize <= 1ull << 32)
         g->heap_max = g->mp.hp_pagesize * 4; /* heap_max_size() */
     HR_TRY(ring(g));
-    return stray(g);
+    return hr_glibc_stray_arenas(g);
 }
 
 /* ---- regions ---- */
@@ -257,5 +257,5 @@ enum hr_status hr_glibc_regions(struct glibc *g)
     g->regions.max = HR_MAX_REGIONS;
     for (uint32_t i = 1; i < g->arenas.n; i++)
         HR_TRY(heaps(g, i));
-    return main_region(g);
+    return g->arenas.v[0].addr ? main_region(g) : hr_glibc_orphan_regions(g);
 }

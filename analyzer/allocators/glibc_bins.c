@@ -34,6 +34,8 @@ static void walk_bin(struct glibc *g, struct hr_heap *h, struct glibc_arena *a, 
         return;
     while (p != head) {
         uint64_t into;
+        if (glibc_missing(g, p))
+            return;
         hr_id id = hr_heap_at(h, p + 2 * w, &into);
         if (id == HR_NONE || into || !glibc_word(g, p + 3 * w, &back) || back != prev) {
             damage(g, h, a, link_damage(bin), p, bin);
@@ -62,6 +64,8 @@ enum hr_status hr_glibc_check_bins(struct glibc *g, struct hr_heap *h)
     HR_TRY(hr_bits_init(&seen, h->n));
     for (size_t i = 0; i < g->arenas.n; i++) {
         struct glibc_arena *a = &g->arenas.v[i];
+        if (!a->addr)
+            continue;
         for (unsigned bin = 1; bin < GLIBC_NBINS; bin++)
             walk_bin(g, h, a, bin, &seen);
         const struct hr_arena *row = &h->arenas.v[a->row];

@@ -37,6 +37,8 @@ static void fastbin(struct glibc *g, struct hr_heap *h, const struct glibc_arena
     /* Bounded: each step relabels a block that was used. */
     while (p) {
         uint64_t user = p + 2 * l->word;
+        if (glibc_missing(g, p))
+            return;
         if (user & (l->align - 1u)) {
             arena_damage(g, h, a, GLIBC_BAD_FAST_ALIGN, p, "misaligned entry");
             return;
@@ -65,7 +67,7 @@ static void fastbin(struct glibc *g, struct hr_heap *h, const struct glibc_arena
 enum hr_status hr_glibc_fastbins(struct glibc *g, struct hr_heap *h)
 {
     for (size_t i = 0; i < g->arenas.n; i++)
-        for (unsigned k = 0; k < g->l.nfast; k++)
+        for (unsigned k = 0; k < g->l.nfast && g->arenas.v[i].addr; k++)
             fastbin(g, h, &g->arenas.v[i], k);
     return HR_OK;
 }
@@ -115,6 +117,8 @@ static struct tc_look look(const struct glibc *g, const struct hr_heap *h, uint6
             continue;
         }
         r.lists++;
+        if (glibc_missing(g, e) && !(e & (g->l.align - 1u)))
+            continue;
         hr_id id = exactly(h, e);
         r.sound = (g->l.tc_kind == GLIBC_TC_SLOTS || n) && id != HR_NONE && h->state[id] != HR_FREE &&
                   tc_size_fits(g, i, hr_block_size(h, id) + g->l.word);
@@ -138,6 +142,8 @@ static void tc_list(struct glibc *g, struct hr_heap *h, uint64_t tc, unsigned i)
         return;
     /* Bounded: each step relabels a block that was used. */
     for (; e; n++) {
+        if (glibc_missing(g, e))
+            return;
         if (e & (l->align - 1u)) {
             tc_damage(g, GLIBC_BAD_TCACHE_ALIGN, tc, e, "misaligned entry");
             return;
@@ -326,7 +332,7 @@ void hr_glibc_vote_links(struct glibc *g, const struct hr_heap *h)
     struct link_votes v = {0};
     uint64_t e;
     for (size_t i = 0; i < g->arenas.n; i++)
-        for (unsigned k = 0; k < g->l.nfast; k++)
+        for (unsigned k = 0; k < g->l.nfast && g->arenas.v[i].addr; k++)
             if (glibc_word(g, g->arenas.v[i].addr + g->l.fast + (uint64_t)k * w, &e) && e)
                 vote_link(g, h, e + 2 * w, 2 * w, &v);
     for (size_t i = 0; i < g->regions.n && g->l.tc_kind != GLIBC_TC_NONE; i++) {

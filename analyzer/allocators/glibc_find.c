@@ -343,11 +343,29 @@ static void vote_layout(struct glibc *g)
     g->layout_by = "the shape of its structures";
 }
 
+/* Without main_arena: what libc's file says of its version, or HR_ABSENT. */
+enum hr_status hr_glibc_find_libc(struct glibc *g)
+{
+    for (uint32_t m = 0; m < g->img->modules.n && !g->minor; m++) {
+        const char *path = hr_strs_get(g->img->strs, g->img->modules.v[m].path), *base = strrchr(path, '/');
+        if (!strncmp(base ? base + 1 : path, "libc", 4) || g->img->modules.v[m].main_exe)
+            find_version(g, m);
+    }
+    if (!g->minor)
+        return HR_ABSENT;
+    snprintf(g->version, sizeof g->version, "2.%u", g->minor);
+    use_layout(g, clamp_minor(g->minor));
+    return HR_OK;
+}
+
 enum hr_status hr_glibc_find(struct glibc *g)
 {
     g->heap_max = g->img->word == 8 ? 64 << 20 : 1 << 20; /* 2 * DEFAULT_MMAP_THRESHOLD_MAX */
-    if (!by_symbol(g) && !by_code(g) && !by_shape(g))
+    if (!by_symbol(g) && !by_code(g) && !by_shape(g)) {
+        g->minor = 0;
+        g->layout_by = NULL;
         return HR_ABSENT;
+    }
     if (g->minor)
         snprintf(g->version, sizeof g->version, "2.%u", g->minor);
     else

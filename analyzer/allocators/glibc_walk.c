@@ -6,20 +6,21 @@ static void mark_corrupt(struct glibc *g, const struct glibc_region *r)
     hr_builder_arena_at(g->builder, g->arenas.v[r->arena].row)->corrupt = true;
 }
 
-static enum hr_status emit_top(struct glibc *g, const struct glibc_region *r, uint64_t head, struct hr_builder *b)
+static enum hr_status emit_top(struct glibc *g, const struct glibc_region *r, uint64_t top, uint64_t head,
+                               struct hr_builder *b)
 {
     unsigned w = g->l.word;
-    uint64_t size = r->end - r->top;
+    uint64_t size = r->end - top;
     if ((head & ~(uint64_t)GLIBC_FLAGS) != size || !(head & GLIBC_PREV_INUSE)) {
         mark_corrupt(g, r);
-        hr_glibc_damage(g, GLIBC_BAD_TOP, r->top, "the top chunk at 0x%llx says 0x%llx bytes, the arena's memory leaves 0x%llx",
-                        (unsigned long long)r->top, (unsigned long long)head, (unsigned long long)size);
+        hr_glibc_damage(g, GLIBC_BAD_TOP, top, "the top chunk at 0x%llx says 0x%llx bytes, the arena's memory leaves 0x%llx",
+                        (unsigned long long)top, (unsigned long long)head, (unsigned long long)size);
     }
     if (size < 2 * w)
         return HR_OK;
     struct hr_arena *a = hr_builder_arena_at(b, g->arenas.v[r->arena].row);
     a->top_bytes = size - 2 * w;
-    return hr_emit(b, r->top + 2 * w, size - 2 * w, HR_FREE);
+    return hr_emit(b, top + 2 * w, size - 2 * w, HR_FREE);
 }
 
 /* The chunk at p has an impossible size. Which of malloc's checks would say so, depends on the block before it. */
@@ -97,6 +98,10 @@ static enum hr_status go_on(struct glibc *g, const struct glibc_region *r, struc
     at->p = 0;
     if (heap_end(g, r, p, at->head))
         return flush(at, b, w);
+    if (r->kind == GLIBC_MAIN && !r->top && (at->head & ~(uint64_t)GLIBC_FLAGS) == r->end - p) {
+        HR_TRY(flush(at, b, w)); /* main_arena is missing: what fills its memory's end is top */
+        return emit_top(g, r, p, at->head, b);
+    }
     if (behind) {
         HR_TRY(flush(at, b, w));
         q = over_foreign(g, r, behind);
@@ -182,7 +187,7 @@ static inline __attribute__((always_inline)) enum hr_status walk(struct glibc *g
                             .suspect = suspect};
     }
     HR_TRY(flush(&at, b, w));
-    return emit_top(g, r, at.head, b);
+    return emit_top(g, r, at.p, at.head, b);
 }
 
 enum hr_status hr_glibc_walk(void *self, uint64_t cookie, struct hr_builder *b)
