@@ -2,7 +2,8 @@
  *
  * The heap is made in memory as glibc lays it out (16-byte granules, 32 to 64 bytes a chunk, its size before each block). Shapes:
  * lists: 64 lists in parallel, each in order of allocation; shuffled: the same in random order of memory; tree: a binary tree in
- * random order; array: one array of pointers to all; chain: a single list in random order (no two misses can overlap). */
+ * random order; array: one array of pointers to all; chain: a single list in random order (no two misses can overlap); lost:
+ * lists that nothing points at, so all of it is leaked. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,7 +67,7 @@ static uint32_t *permutation(bool shuffle)
 static uint32_t link_up(const char *shape, uint64_t *root)
 {
     bool array = !strcmp(shape, "array"), tree = !strcmp(shape, "tree");
-    uint32_t lists = !strcmp(shape, "chain") || tree ? 1 : 64, *p = permutation(strcmp(shape, "lists") != 0);
+    uint32_t lists = !strcmp(shape, "chain") || tree ? 1 : 64, *p = permutation(strcmp(shape, "lists") && strcmp(shape, "lost"));
     if (array) {
         for (uint32_t i = 0; i < n; i++)
             memcpy(mem + 8 * (i + 1), &(uint64_t){addr(p[i])}, 8);
@@ -142,7 +143,7 @@ static void bench(const char *shape)
     double t1 = cpu();
     struct hr_heap *h = build(&img, array);
     double t2 = cpu();
-    if (hr_rootvec_push(&h->roots, (struct hr_root){.addr = 0x1000, .size = 8ull * roots, .kind = HR_ROOT_STATIC}) != HR_OK)
+    if (strcmp(shape, "lost") && hr_rootvec_push(&h->roots, (struct hr_root){.addr = 0x1000, .size = 8ull * roots, .kind = HR_ROOT_STATIC}) != HR_OK)
         exit(1);
     h->roots_complete = true;
     struct hr_leaks *l;
@@ -168,11 +169,11 @@ static void bench(const char *shape)
 
 int main(int argc, char **argv)
 {
-    static const char *const all[] = {"lists", "shuffled", "tree", "array", "chain"};
+    static const char *const all[] = {"lists", "shuffled", "tree", "array", "chain", "lost"};
     n = argc > 1 ? (uint32_t)atof(argv[1]) : 10000000;
     for (int i = 2; i < argc; i++)
         bench(argv[i]);
-    for (int i = 0; argc < 3 && i < 5; i++)
+    for (int i = 0; argc < 3 && i < 6; i++)
         bench(all[i]);
     return 0;
 }
