@@ -54,20 +54,41 @@ hr_id hr_where_hosts(const struct hr_heap *h, hr_id id, uint64_t addr, uint64_t 
     return HR_NONE;
 }
 
-hr_id hr_heap_at(const struct hr_heap *h, uint64_t addr, uint64_t *into_ret)
+static inline __attribute__((always_inline)) hr_id heap_at(const struct hr_heap *h, uint64_t addr, uint64_t *into_ret)
 {
     uint32_t p = hr_where_piece(h, addr);
     if (p == HR_NONE)
         return HR_NONE;
-    hr_id id = hr_where_rank(hr_where_at(h, p, addr)) - 1;
+    struct hr_where_at at = hr_where_at(h, p, addr);
+    hr_id id = hr_where_rank(at) - 1;
     const struct hr_piece *q = &h->pieces.v[p];
-    uint64_t into = addr - q->addr - ((uint64_t)h->granule[id] << q->shift);
-    if (__builtin_expect(into > h->size[id] || h->size[id] == UINT32_MAX, 0))
-        return hr_where_hosts(h, id, addr, into_ret);
+    uint64_t off = addr - q->addr, into = 0;
+    /* Most pointers lead to a start: the bit says so, and two columns need not be fetched. */
+    bool start = at.line->bits[at.bit >> 6] >> (at.bit & 63) & 1 && off >> q->shift << q->shift == off &&
+                 off >> q->shift <= q->last_start;
+    if (!start) {
+        into = off - ((uint64_t)h->granule[id] << q->shift);
+        if (__builtin_expect(into > h->size[id] || h->size[id] == UINT32_MAX, 0))
+            return hr_where_hosts(h, id, addr, into_ret);
+    }
     if (into_ret)
         *into_ret = into;
     return id;
 }
+
+/* Ranks are population counts, and the x86-64 baseline calls a library function for each: compiled twice. */
+#if defined(__x86_64__) && !defined(__POPCNT__)
+__attribute__((target("popcnt"))) static hr_id heap_at_popcnt(const struct hr_heap *h, uint64_t addr, uint64_t *into_ret)
+{
+    return heap_at(h, addr, into_ret);
+}
+hr_id hr_heap_at(const struct hr_heap *h, uint64_t addr, uint64_t *into_ret)
+{
+    return __builtin_cpu_supports("popcnt") ? heap_at_popcnt(h, addr, into_ret) : heap_at(h, addr, into_ret);
+}
+#else
+hr_id hr_heap_at(const struct hr_heap *h, uint64_t addr, uint64_t *into_ret) { return heap_at(h, addr, into_ret); }
+#endif
 
 /* One past the last block may be where another mapping begins (a thread's stack right behind an mmapped chunk is common, and
  * the thread's descriptor says where its stack begins): then the address is that mapping's. */
