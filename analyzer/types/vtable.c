@@ -1,5 +1,6 @@
 /* C++ objects say what they are: their first word points into a virtual table (Itanium ABI: before it the offset to the
  * top of the object and the type_info, whose second word is the mangled name). */
+#include <stdio.h>
 #include <string.h>
 
 #include "analyzer/types/table.h"
@@ -82,16 +83,60 @@ static uint64_t loose_hash(const char *z)
     return flush(&cur, h, 0);
 }
 
+/* Where the class's own template arguments begin in its name (after '<'), 0 when it has none. */
+static size_t own_arguments(const char *name, size_t n)
+{
+    int depth = 0;
+    for (size_t i = n; i-- > 0;) {
+        depth += (name[i] == '>' || name[i] == ')') - (name[i] == '<' || name[i] == '(');
+        if (!depth)
+            return i && name[n - 1] == '>' && name[i] == '<' ? i + 1 : 0;
+    }
+    return 0;
+}
+
+/* clang writes the enumerator where the mangling has the number: "A<Red>" as "A<(Color)1>". False: nothing to write anew. */
+static bool with_enum_numbers(const struct hr_types *t, const struct hr_type_row *r, char *buf, size_t cap)
+{
+    const char *name = hr_strs_get(t->strs, r->name);
+    size_t len = strlen(name), at = own_arguments(name, len), n = at;
+    bool any = false;
+    if (!at || at >= cap)
+        return false;
+    memcpy(buf, name, at);
+    for (uint32_t k = 0; at < len && n + 1 < cap; k++) {
+        size_t end = at;
+        for (int depth = 0; end < len && (depth || (name[end] != ',' && name[end] != '>')); end++)
+            depth += (name[end] == '<' || name[end] == '(') - (name[end] == '>' || name[end] == ')');
+        const struct hr_tparam *p = k < r->ntparams ? &t->tparams.v[r->tparam0 + k] : NULL;
+        const struct hr_type_row *e = hr_type_get(t, hr_type_strip(t, p ? p->type : 0));
+        bool number = p && p->is_value && e->kind == HR_T_ENUM;
+        any = any || number;
+        int wrote = number ? snprintf(buf + n, cap - n, "(%s)%lld", hr_strs_get(t->strs, e->name), (long long)p->value)
+                           : snprintf(buf + n, cap - n, "%.*s", (int)(end - at), name + at);
+        n = hr_min(n + (size_t)(wrote < 0 ? 0 : wrote), cap - 1);
+        at = end;
+        if (at < len && n + 1 < cap)
+            buf[n++] = name[at++];
+    }
+    buf[n] = 0;
+    return any;
+}
+
 /* Classes with a virtual table by loose name; made again when rows were added. */
 static enum hr_status index_classes(struct hr_types *t)
 {
     struct hr_types_priv *p = t->priv;
+    char name[HR_MAX_STRING];
     for (; p->classes_seen < t->rows.n; p->classes_seen++) {
         const struct hr_type_row *r = hr_type_get(t, p->classes_seen);
         uint32_t *slot;
         bool was;
-        if (r->kind == HR_T_STRUCT && r->name && r->flags & HR_TF_CXX && !(r->flags & HR_TF_DECLARATION))
-            HR_TRY(hr_map_slot(&p->classes, loose_hash(hr_strs_get(t->strs, r->name)), p->classes_seen, &slot, &was));
+        if (r->kind != HR_T_STRUCT || !r->name || !(r->flags & HR_TF_CXX) || r->flags & HR_TF_DECLARATION)
+            continue;
+        HR_TRY(hr_map_slot(&p->classes, loose_hash(hr_strs_get(t->strs, r->name)), p->classes_seen, &slot, &was));
+        if (r->ntparams && with_enum_numbers(t, r, name, sizeof name))
+            HR_TRY(hr_map_slot(&p->classes, loose_hash(name), p->classes_seen, &slot, &was));
     }
     return HR_OK;
 }

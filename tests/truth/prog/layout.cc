@@ -42,6 +42,7 @@ struct Right : virtual VBase { int r; };
 struct Diamond : Left, Right { int d; void f() {} };
 template <class T, int N> struct Array { T items[N]; struct Cell { T t; Array *owner; } cell; static T made; virtual ~Array() {} };
 template <class T, int N> T Array<T, N>::made;
+template <class T, Kind K> struct Kinded { T t; virtual ~Kinded() {} };
 template <class... A> struct Pack : Plain { int n = sizeof...(A); virtual void f() {} };
 namespace { struct Hidden { virtual void h() {} int x; } hidden; int hidden_int; }
 namespace deep { inline namespace v2 { struct Far { double d; virtual ~Far() {} } far; } }
@@ -63,6 +64,7 @@ Alias g_array;
 ns::Array<ns::Plain, 2> g_array2;
 ns::Array<unsigned long, 7> g_array3;
 ns::Array<const char *, 1> g_array4;
+ns::Kinded<Alias, ns::Kind::Two> g_kinded;
 ns::Pack<int, ns::Plain, std::string> g_pack;
 ns::U g_u; ns::Kind g_kind; ns::Incomplete *g_inc; Ptr<ns::Plain> g_ptr; EmptyBase g_eb; Reuse g_reuse;
 std::map<int, std::string> g_map;
@@ -126,6 +128,7 @@ int main(int argc, char **argv)
     V("ns::Array<ns::Plain, 2>", &g_array2, &g_array2);
     V("ns::Array<unsigned long, 7>", &g_array3, &g_array3);
     V("ns::Array<char const*, 1>", &g_array4, &g_array4);
+    V("ns::Kinded<ns::Array<int, 3>, (ns::Kind)200>", &g_kinded, &g_kinded);
     V("ns::Pack<int, ns::Plain, std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> > >", &g_pack, &g_pack);
     V("ns::(anonymous namespace)::Hidden", &ns::hidden, &ns::hidden);
     V("ns::deep::v2::Far", &ns::deep::far, &ns::deep::far);
