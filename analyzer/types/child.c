@@ -25,6 +25,8 @@
 #define OUR_ARCH AUDIT_ARCH_RISCV64
 #endif
 
+enum { MIN_OUTPUT = 4096 };
+
 enum hr_status hr_child_put(struct hr_child_out *o, const void *bytes, size_t n)
 {
     if (n > o->cap - o->n)
@@ -67,6 +69,16 @@ static void filter(void)
 #endif
 }
 
+/* If memory runs out after all, it is the child that has to go. */
+static void first_to_die(void)
+{
+    FILE *f = fopen("/proc/self/oom_score_adj", "w");
+    if (f) {
+        fputs("1000", f);
+        fclose(f);
+    }
+}
+
 static uint64_t mapped_now(void)
 {
     unsigned long long pages = 0;
@@ -97,6 +109,7 @@ static void confine(const struct hr_child_limits *lim, uint64_t mapped)
     (void)setrlimit(RLIMIT_CPU, &cpu);
     if (HR_SANITIZED)
         return;
+    first_to_die();
     for (size_t i = 0; i < sizeof sigs / sizeof *sigs; i++)
         signal(sigs[i], SIG_DFL);
     sigset_t none;
@@ -162,6 +175,17 @@ static enum hr_status collect(const struct shared *sh, size_t page, const struct
     return HR_OK;
 }
 
+/* Room for the answer, less of it under `ulimit -v` or strict overcommitment. */
+static struct shared *share(size_t page, uint64_t *output)
+{
+    for (; *output >= MIN_OUTPUT; *output /= 2) {
+        void *p = mmap(NULL, page + (size_t)*output, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (p != MAP_FAILED)
+            return p;
+    }
+    return NULL;
+}
+
 enum hr_status hr_child_run(hr_child_fn *fn, void *ctx, const struct hr_child_limits *given, struct hr_u8vec *ret, char *why,
                             size_t cap)
 {
@@ -169,10 +193,9 @@ enum hr_status hr_child_run(hr_child_fn *fn, void *ctx, const struct hr_child_li
     lim.memory = lim.memory ? lim.memory : HR_CHILD_MEMORY;
     lim.seconds = lim.seconds ? lim.seconds : HR_CHILD_SECONDS;
     lim.output = lim.output ? lim.output : sizeof(void *) == 8 ? HR_CHILD_OUTPUT : HR_CHILD_OUTPUT / 8;
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), all = page + (size_t)lim.output;
-    struct shared *sh =
-        mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (sh == MAP_FAILED) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    struct shared *sh = share(page, &lim.output);
+    if (!sh) {
         snprintf(why, cap, "had no memory for its answer");
         return HR_NOMEM;
     }
@@ -195,6 +218,6 @@ enum hr_status hr_child_run(hr_child_fn *fn, void *ctx, const struct hr_child_li
     }
     if (st == HR_OK)
         st = collect(sh, page, &lim, ret);
-    munmap(sh, all);
+    munmap(sh, page + (size_t)lim.output);
     return st;
 }

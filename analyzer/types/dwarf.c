@@ -7,11 +7,18 @@
 
 /* ---- the object libdwarf sees: section 0 is empty, then the .debug_* sections, decompressed when asked for ---- */
 
+/* Compilers' sections shrink to a tenth at best; a bomb does not get more than this. */
+static uint64_t most(const struct hr_section *s)
+{
+    uint64_t n;
+    return hr_mul(s->bytes.n, 100, &n) ? hr_min(n + (1 << 20), HR_DW_MAX_SECTION) : HR_DW_MAX_SECTION;
+}
+
 /* Bytes of section i, decompressed once: libdwarf points into them until the end. */
 struct hr_span hr_dw_section_bytes(const struct hr_dw_file *f, uint32_t i)
 {
     struct hr_span *s = &f->data[i];
-    if (!s->p && hr_elf_section_bytes(f->elf, f->sec[i], HR_DW_MAX_SECTION, s, &f->own[i]) != HR_OK) {
+    if (!s->p && hr_elf_section_bytes(f->elf, f->sec[i], most(f->sec[i]), s, &f->own[i]) != HR_OK) {
         *s = (struct hr_span){0};
         f->own[i] = NULL;
     }
@@ -159,7 +166,14 @@ void hr_dw_close(struct hr_dw *d)
 hr_str hr_dw_str(struct hr_dw *d, const char *z)
 {
     hr_str s;
-    return z && hr_strs_addz(d->strs, z, &s) == HR_OK ? s : 0;
+    if (!z)
+        return 0;
+    size_t n = strlen(z); /* many DIEs may name one string of a megabyte */
+    if (!hr_burn(&d->fuel, n / 256)) {
+        d->flags |= HR_BLOB_BUDGET;
+        return 0;
+    }
+    return hr_strs_add(d->strs, z, n, &s) == HR_OK ? s : 0;
 }
 
 hr_str hr_dw_qualify(struct hr_dw *d, hr_str scope, const char *name)
