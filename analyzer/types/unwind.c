@@ -10,6 +10,7 @@ enum {
     PT_GNU_EH_FRAME_ = 0x6474e550,
     MAX_TABLE_COPY = 64 << 20,   /* an .eh_frame that lies across seams is copied; Chromium's has about 30 MiB */
     MAX_DEBUG_FRAME = 256 << 20,
+    MAX_GUARD = 2 << 20,         /* between sp and the stack it fell off: guard pages (glibc 4 KiB, Java 80 KiB) and one frame */
     VDSO_BYTES = 64 << 10,       /* the kernel's is 4 to 20 KiB */
 };
 
@@ -271,15 +272,23 @@ struct walk {
     bool complete;
 };
 
+/* The bounds of the stack that sp is on. A stack that overflowed has sp in its guard page or below: the stack is what lies
+ * above then. */
 static void enter_stack(struct walk *w, const struct hr_thread *th, uint64_t sp)
 {
+    const struct hr_image *img = w->u->img;
     w->lo = th->stack_lo;
     w->hi = th->stack_hi;
-    if (sp >= w->lo && sp <= w->hi && w->hi)
+    if (sp >= w->lo && sp < w->hi && hr_image_peek(img, sp, 1).n)
         return;
-    const struct hr_segment *s = hr_image_find(w->u->img, sp, NULL);
-    w->lo = s ? s->addr : 0;
-    w->hi = s ? s->addr + s->msize : 0;
+    uint32_t i = hr_image_seg_above(img, sp);
+    while (i + 1 < img->segs.n && !img->segs.v[i].bytes.n && img->segs.v[i].msize <= MAX_GUARD &&
+           img->segs.v[i + 1].addr == img->segs.v[i].addr + img->segs.v[i].msize)
+        i++;
+    const struct hr_segment *s = i < img->segs.n ? &img->segs.v[i] : NULL;
+    bool near = s && (s->addr <= sp || s->addr - sp <= MAX_GUARD);
+    w->lo = near ? hr_min(s->addr, sp) : 0;
+    w->hi = near ? s->addr + s->msize : 0;
 }
 
 static enum step next_frame(struct walk *w, struct hr_frame *f, bool inner, struct hr_frame *c)

@@ -271,6 +271,88 @@ def test_without_cfi():
     variant("nothing to go by, -m32", "-m32", "-O2", *none, "-fomit-frame-pointer", locals=False, with_gdb=False)
 
 
+OVERFLOW = """
+#include <pthread.h>
+#include <string.h>
+volatile long opaque = 1;
+__attribute__((noinline)) long runaway(long n) { char frame[200]; memset(frame, (int)n, 200); return opaque ? runaway(n + 1) + frame[n & 127] : 0; }
+static void *thread(void *a) { return (void *)runaway((long)a); }
+int main(int argc, char **argv)
+{
+    pthread_t t;
+    if (argc > 1 && !pthread_create(&t, NULL, thread, NULL)) pthread_join(t, NULL);
+    return (int)runaway(0);
+}
+"""
+JUMP = """
+#include <stdlib.h>
+volatile long opaque = 1;
+static void (*volatile nowhere)(long);
+__attribute__((noinline)) static long calls_it(long n) { long kept = n * 11; nowhere(n); return kept + opaque; }
+__attribute__((noinline)) static long outer(long n) { return calls_it(n + 1) + n; }
+int main(int argc, char **argv) { nowhere = (void (*)(long))(argc > 1 ? strtoul(argv[1], NULL, 0) : 0); return (int)outer(opaque); }
+"""
+
+
+def crash(name, text, *args):
+    """The innermost thread's frames of a program that dies by itself, ours and gdb's."""
+    src = hr.path(name + ".c")
+    open(src, "w").write(text)
+    exe = hr.path(name)
+    subprocess.run(["gcc", "-O1", "-g", "-w", "-fno-optimize-sibling-calls", "-o", exe, src, "-lpthread"], check=True)
+    core = hr.kernel_core([exe, *args], name + ".core")
+    if not core:
+        return None, None
+    ours, theirs = stacks(core)["threads"][0], gdb(core, exe)
+    os.unlink(core)
+    return ours, theirs[ours["tid"]]
+
+
+def test_crashes():
+    if not hr.kernel_cores():
+        return hr.skip("crashes", "the kernel leaves no core files here")
+    for what, args in (("overflow of the main stack", ()), ("overflow of a thread's stack", ("thread",))):
+        ours, theirs = crash("overflow", OVERFLOW, *args)
+        mine, want = [(f["func"], f["pc"]) for f in ours["frames"][:390]], [(f["func"], f["pc"]) for f in theirs[:390]]
+        hr.ok(mine == want and len(mine) == 390, f"{what}: gdb's first 390 frames", mine[:5], want[:5])
+        hr.ok(len(ours["frames"]) == 4096 and not ours["complete"], f"{what}: and it ends at the bound", len(ours["frames"]))
+    for what, args in (("a call through NULL", ()), ("a call to nowhere", ("0x1234567890",)), ("a call into data", ("0x7fff00000000",))):
+        ours, theirs = crash("jump", JUMP, *args)
+        mine, want = [f["func"] for f in ours["frames"]], [f["func"] for f in theirs]
+        hr.ok(mine[1:4] == ["calls_it", "outer", "main"] and ours["complete"], f"{what}: the caller is known", mine, want)
+        kept = [l for l in ours["frames"][1]["locals"] if l["name"] == "kept"]
+        hr.ok(len(kept) == 1 and same_value(kept[0], 22) and kept[0]["where"] != "none", f"{what}: and its local", kept)
+
+
+def test_missing():
+    """No files, or half of the core: what is left, no guesses."""
+    exe = compile("frames-missing", "frames.c", "-O2", "-g")
+    core, said = live_core(exe, exe + ".core")
+    chains = words(said)[0]
+    got = {t["tid"]: t for t in stacks(core, "--no-host-files")["threads"]}
+    ok = all(t["frames"] and t["frames"][0]["trust"] == "regs" for t in got.values())
+    hr.ok(ok and set(chains) <= set(got), "without any file: every thread has its innermost frame")
+    full = {t["tid"]: [f["pc"] for f in t["frames"] if not f["inlined"]] for t in stacks(core)["threads"]}
+    wrong = [(tid, t["frames"]) for tid, t in got.items() if [f["pc"] for f in t["frames"]] != full[tid][:len(t["frames"])]]
+    hr.ok(not wrong, "without any file: what is told is a part of the truth", wrong[:1])
+    hr.ok(not any(t["complete"] and len(t["frames"]) < len(full[tid]) for tid, t in got.items()), "without any file: and not called complete")
+    size = os.path.getsize(core)
+    for percent in (90, 50, 20):
+        os.truncate(core, size * percent // 100)
+        r = subprocess.run([TOOL, core], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        if r.returncode:
+            hr.ok(r.returncode == 1 and r.stderr, f"cut to {percent} %: said so")
+            continue
+        d = json.loads(r.stdout.decode("utf-8", "replace"))
+        wrong = [t["tid"] for t in d["threads"]
+                 if not is_prefix([f["pc"] for f in t["frames"] if not f["inlined"]], full[t["tid"]])]
+        hr.ok(not wrong and any(n["code"] == "core.truncated" for n in d["notes"]), f"cut to {percent} %: a part of the truth", wrong)
+
+
+def is_prefix(a, b):
+    return a == b[:len(a)]
+
+
 def foreign(machine, triplet):
     what, cc, qemu = f"{machine} under qemu", f"{triplet}-gcc", f"qemu-{machine}-static"
     if not shutil.which(cc) or not shutil.which(qemu):
@@ -304,4 +386,4 @@ def test_foreign():
 if not os.path.exists(TOOL):
     print("1..0 # SKIP build/tests/tools/dumpstacks is not built")
     sys.exit(0)
-hr.main([test_gcc, test_formats, test_clang, test_cxx, test_other_shapes, test_without_cfi, test_foreign])
+hr.main([test_gcc, test_formats, test_clang, test_cxx, test_other_shapes, test_without_cfi, test_crashes, test_missing, test_foreign])
