@@ -134,8 +134,8 @@ static unsigned thunk_reg(const struct sweep *w, uint64_t target)
 {
     static const x86_reg by_no[8] = {X86_REG_EAX, X86_REG_ECX, X86_REG_EDX, X86_REG_EBX,
                                      X86_REG_INVALID, X86_REG_EBP, X86_REG_ESI, X86_REG_EDI};
-    uint8_t b[8];
-    if (hr_image_read(w->img, target, b, 8) < 8)
+    uint8_t b[8] = {0};
+    if (hr_image_read(w->img, target, b, 8) < 4)
         return X86_REG_INVALID;
     const uint8_t *p = b[0] == 0xf3 && b[1] == 0x0f ? b + 4 : b;
     if (p[0] != 0x8b || (p[1] & 0xc7) != 0x04 || p[2] != 0x24 || (p == b && p[3] != 0xc3))

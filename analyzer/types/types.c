@@ -90,7 +90,12 @@ enum hr_status hr_types_init(struct hr_types *t, struct hr_strs *strs, struct hr
     hr_map_init(&p->classes, HR_MAX_TYPES);
     hr_map_init(&p->sym_by_name, (size_t)HR_MAX_SYMBOLS * 4);
     p->sym_next.max = (size_t)HR_MAX_SYMBOLS * 4;
-    return hr_rowvec_push(&t->rows, (struct hr_type_row){.flags = HR_TF_UNSIZED, .module = 0xffff});
+    enum hr_status st = hr_rowvec_push(&t->rows, (struct hr_type_row){.flags = HR_TF_UNSIZED, .module = 0xffff});
+    if (st != HR_OK) {
+        hr_types_deinit(t);
+        *t = (struct hr_types){0}; /* to be given up, with or without another deinit */
+    }
+    return st;
 }
 
 void hr_types_deinit(struct hr_types *t)

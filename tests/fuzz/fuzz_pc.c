@@ -56,15 +56,20 @@ static void ask(struct hr_image *img, struct hr_types *t, struct hr_elf *e, stru
 {
     struct hr_stack_of *of = hr_zalloc(1, sizeof *of);
     struct hr_stacks *s = hr_zalloc(1, sizeof *s);
-    if (!of || !s)
-        __builtin_trap();
+    if (!of || !s) {
+        hr_free(of);
+        hr_free(s);
+        return;
+    }
     s->of = of;
     s->n = 1;
     s->frames.max = 64;
     s->locals.max = 10000;
     frames(e, s, img);
     of->nframes = (uint32_t)s->frames.n;
-    (void)hr_pcinfo_fill_by(t, s, asker, feed);
+    enum hr_status st = hr_pcinfo_fill_by(t, s, asker, feed);
+    if (st > HR_USAGE)
+        __builtin_trap();
     for (size_t i = 0; i < s->frames.n; i++) { /* whatever comes out is in range */
         const struct hr_frame *f = &s->frames.v[i];
         if ((uint64_t)f->local0 + f->nlocals > s->locals.n)
@@ -107,16 +112,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct hr_image img;
     struct hr_types t;
     hr_notes_init(&notes);
-    if (hr_strs_create(&strs) != HR_OK)
+    if (hr_strs_create(&strs) != HR_OK) {
+        hr_elf_destroy(e);
         return 0;
+    }
     hr_image_init(&img, strs, &notes);
     img.arch = hr_arch_by_name(e->word == 8 ? "x86-64" : "i386");
     img.word = e->word;
     img.big = e->big;
     struct hr_segment s = {.addr = STACK, .msize = sizeof stack, .bytes = {stack, sizeof stack}, .flags = HR_SEG_R, .module = HR_NONE};
     struct hr_module m = {.lo = BIAS, .hi = BIAS + 0x1000000, .bias = BIAS, .elf = e, .state = HR_MOD_OK};
-    if (hr_image_add(&img, s) == HR_OK && hr_modvec_push(&img.modules, m) == HR_OK && hr_image_seal(&img) == HR_OK &&
-        hr_types_init(&t, strs, &notes) == HR_OK) {
+    if (hr_modvec_push(&img.modules, m) != HR_OK)
+        hr_elf_destroy(e);
+    else if (hr_image_add(&img, s) == HR_OK && hr_image_seal(&img) == HR_OK && hr_types_init(&t, strs, &notes) == HR_OK) {
         t.image = &img;
         ask(&img, &t, e, &feed);
         hr_types_deinit(&t);
