@@ -275,9 +275,16 @@ static enum hr_status fake_trace(void *ctx, const char *table, uint64_t row, voi
         {0x7e0000, hr_strdup("struct list"), hr_strdup("[3]"), false},
         {strcmp(table, "objects") ? 0 : f->addr[row], hr_strdup("struct node"), NULL, false},
     };
-    for (size_t i = 0; i < 3; i++)
-        HR_TRY(hr_hopvec_push(v, hops[i]));
-    return HR_OK;
+    enum hr_status st = HR_OK;
+    for (size_t i = 0; i < 3; i++) {
+        if (st == HR_OK)
+            st = hr_hopvec_push(v, hops[i]);
+        if (st != HR_OK) {
+            hr_free(hops[i].type);
+            hr_free(hops[i].field);
+        }
+    }
+    return st;
 }
 
 static inline uint64_t fake_random(uint64_t *s)

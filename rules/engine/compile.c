@@ -243,10 +243,31 @@ static void gen_exists(struct gen *g, const struct node *n, uint16_t dst)
     patch(g, found);
 }
 
+/* A word of an enumeration among words: one bit each. */
+static bool gen_mask(struct gen *g, const struct node *n, uint16_t dst)
+{
+    if (n->set || !is_column(n->a) || !n->a->attr->names || n->a->attr->nnames > 63)
+        return false;
+    int64_t mask = 0;
+    for (uint32_t i = 0; i < n->nargs; i++) {
+        if (n->args[i]->kind != N_STR)
+            return false;
+        for (uint32_t k = 0; k < n->a->attr->nnames; k++)
+            if (n->a->attr->names[k] && !strcmp(n->a->attr->names[k], n->args[i]->text))
+                mask |= 1ll << k;
+    }
+    uint16_t row = row_of(g, n->a->a, dst);
+    emit(g, OP_COLMASK, dst, row, 0, site(g, n->a->attr, n->a->a->table));
+    last(g)->k2 = constant(g, (struct hr_value){.kind = HR_V_NUM, .i = mask});
+    return true;
+}
+
 static void gen_in(struct gen *g, const struct node *n, uint16_t dst)
 {
     uint16_t one = (uint16_t)(dst + 1);
-    if (n->set) {
+    if (gen_mask(g, n, dst)) {
+        ;
+    } else if (n->set) {
         gen(g, n->a, one);
         struct source src = {.set = n->set, .table = n->set->source.table};
         if (!gen_source(g, &src, one, dst, false))

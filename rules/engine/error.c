@@ -38,6 +38,8 @@ static char *locate(const struct src *src, uint32_t pos, uint32_t *line_ret, uin
 
 static void add(struct hr_rules *r, const struct src *src, uint32_t pos, const char *hint, const char *text, bool warning)
 {
+    if (r->no_memory)
+        return; /* what is missing then was never read */
     r->has_errors |= !warning;
     if (r->errors.n >= HR_MAX_RULE_ERRORS)
         return;

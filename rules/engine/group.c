@@ -122,25 +122,34 @@ enum hr_status hr_groups_find(struct groups *g, const uint64_t *keys, const uint
     return hr_map_put(&g->index, hash, *ret);
 }
 
-/* The heaviest few, the first of equals. */
+/* The heaviest few, the first of equals. The least of a full list is remembered: most rows are lighter than it. */
 static enum hr_status keep_member(struct groups *g, struct group *x, const struct row_facts *f)
 {
     if (x->nmember < g->max_members) {
         HR_TRY(memvec_push(&g->members, (struct member){f->row, f->bytes, x->member}));
         x->member = (uint32_t)g->members.n - 1;
         x->nmember++;
+        x->least = 0;
         return HR_OK;
     }
-    uint32_t least = x->member;
-    for (uint32_t i = x->member; i != HR_NONE; i = g->members.v[i].next) {
+    if (!x->nmember || f->bytes <= x->least)
+        return HR_OK;
+    uint32_t least = x->member, second = HR_NONE;
+    for (uint32_t i = g->members.v[x->member].next; i != HR_NONE; i = g->members.v[i].next) {
         const struct member *a = &g->members.v[i], *b = &g->members.v[least];
-        if (a->bytes < b->bytes || (a->bytes == b->bytes && a->row > b->row))
+        if (a->bytes < b->bytes || (a->bytes == b->bytes && a->row > b->row)) {
+            second = least;
             least = i;
+        } else if (second == HR_NONE || a->bytes < g->members.v[second].bytes) {
+            second = i;
+        }
     }
-    if (least != HR_NONE && g->members.v[least].bytes < f->bytes) {
-        g->members.v[least].row = f->row;
-        g->members.v[least].bytes = f->bytes;
+    struct member *m = &g->members.v[least];
+    if (m->bytes < f->bytes) {
+        m->row = f->row;
+        m->bytes = f->bytes;
     }
+    x->least = second == HR_NONE ? m->bytes : hr_min(m->bytes, g->members.v[second].bytes);
     return HR_OK;
 }
 

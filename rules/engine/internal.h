@@ -220,8 +220,9 @@ const char *hr_parse_id(struct lexer *l, const char *what);
 const char *hr_parse_string(struct lexer *l, const char *what);
 bool hr_expect(struct lexer *l, int kind, const char *what);
 void hr_syntax(struct lexer *l, const char *what);     /* "expected WHAT, found `x`" at the token looked at */
-bool hr_letvec_push_or_replace(struct hr_rules *r, struct let *let);
-bool hr_rulevec_push_or_replace(struct hr_rules *r, struct rule *rule);
+/* A later one of the same name replaces an earlier one. */
+enum hr_status hr_let_keep(struct hr_rules *r, struct let *let) HR_MUST;
+enum hr_status hr_rule_keep(struct hr_rules *r, struct rule *rule) HR_MUST;
 enum hr_status hr_rules_include(struct hr_rules *r, const struct src *from, uint32_t pos, const char *name);
 
 /* check.c, names.c */
@@ -277,7 +278,7 @@ int hr_regex_match(struct hr_rules *r, uint32_t id, const char *p, size_t n);
 
 /* compile.c */
 enum op {
-    OP_CONST, OP_ATTR, OP_COL, OP_COLTYPE, OP_COLNAME, OP_COLCMP, OP_COLENUM, OP_GLOBAL, OP_FIELD, OP_GROUP, OP_AGG, OP_NOT,
+    OP_CONST, OP_ATTR, OP_COL, OP_COLTYPE, OP_COLNAME, OP_COLCMP, OP_COLENUM, OP_COLMASK, OP_GLOBAL, OP_FIELD, OP_GROUP, OP_AGG, OP_NOT,
     OP_NEG, OP_ARITH, OP_CMP, OP_MATCH, OP_TYPEIS, OP_AND, OP_OR, OP_JF, OP_JT, OP_CALL, OP_ROW0, OP_LOOP, OP_INC, OP_RET,
 };
 /* NULL: out of memory, or too large (reported). A source's own conditions (set, `of`) come first. */
@@ -297,6 +298,8 @@ struct vm {
     size_t used;
     uint64_t fuel;             /* steps of nested loops; 0: stopped, answers are unknown */
     bool out_of_fuel, redact;
+    struct hr_value *globals;  /* numbers and truths of the image, asked once */
+    bool *global_known;
     /* the group, for report conditions and titles */
     uint64_t g[3];
     const struct aggval *aggs;
@@ -316,7 +319,7 @@ enum { MAX_RULE_FINDINGS = 10000 }; /* of one rule; the worst are kept */
 struct member { uint64_t row, bytes; uint32_t next; };
 HR_VEC(memvec, struct member)
 struct group {
-    uint64_t rows, things, bytes, worst, worst_bytes;
+    uint64_t rows, things, bytes, worst, worst_bytes, least; /* least: lightest member, when the list is full */
     uint32_t same;             /* next group of the same hash */
     uint32_t member, nmember;  /* list in `members` */
     uint8_t surety;

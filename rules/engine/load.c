@@ -61,10 +61,12 @@ static enum hr_status open_regular(struct hr_rules *r, const struct src *from, u
 static enum hr_status parsed(struct hr_rules *r, struct src *src, size_t errors)
 {
     hr_parse(r, src);
+    if (r->no_memory)
+        return HR_NOMEM;
     for (size_t i = errors; i < r->errors.n; i++)
         if (!r->errors.v[i].warning)
             return HR_USAGE;
-    return r->no_memory ? HR_NOMEM : r->errors.n >= HR_MAX_RULE_ERRORS ? HR_USAGE : HR_OK;
+    return r->errors.n >= HR_MAX_RULE_ERRORS ? HR_USAGE : HR_OK;
 }
 
 static enum hr_status add_path(struct hr_rules *r, const char *path, const struct src *from, uint32_t pos)

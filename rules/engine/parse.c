@@ -84,6 +84,13 @@ static void recover(struct lexer *l, unsigned depth)
     ((vec_).n >= HR_MAX_RULES &&                                                                                       \
      (hr_rules_error((l_)->r, (l_)->src, (l_)->t.pos, NULL, "more than %d %s", HR_MAX_RULES, what_), true))
 
+/* Pushing fails only for want of memory: the bound was looked at before. */
+static bool kept(struct lexer *l, enum hr_status st)
+{
+    l->r->no_memory |= st != HR_OK;
+    return st == HR_OK;
+}
+
 static bool parse_let(struct lexer *l)
 {
     uint32_t pos = l->t.pos;
@@ -95,7 +102,7 @@ static bool parse_let(struct lexer *l)
     if (!let || FULL(l, l->r->lets, "lets"))
         return false;
     *let = (struct let){.name = name, .expr = e, .src = l->src, .pos = pos};
-    return hr_letvec_push_or_replace(l->r, let);
+    return kept(l, hr_let_keep(l->r, let));
 }
 
 static bool parse_type(struct lexer *l)
@@ -106,7 +113,7 @@ static bool parse_type(struct lexer *l)
     const char *type = hr_parse_string(l, "the type's name in quotes");
     if (!type || FULL(l, l->r->aliases, "types"))
         return false;
-    return aliasvec_push(&l->r->aliases, (struct alias){name, type}) == HR_OK;
+    return kept(l, aliasvec_push(&l->r->aliases, (struct alias){name, type}));
 }
 
 bool hr_parse_source(struct lexer *l, struct source *ret)
@@ -152,7 +159,7 @@ static bool parse_set(struct lexer *l)
         if (!(s->where = hr_parse_expr(l)))
             return false;
     }
-    return !FULL(l, l->r->sets, "sets") && setvec_push(&l->r->sets, s) == HR_OK;
+    return !FULL(l, l->r->sets, "sets") && kept(l, setvec_push(&l->r->sets, s));
 }
 
 /* A statement's word in the first column: if we are within braces, one was forgotten. */
@@ -210,7 +217,7 @@ static bool parse_rule(struct lexer *l)
         required(l, rule, rule->title.n, "title", "the sentence a reader sees");
         required(l, rule, rule->has_match, "match", "what to look at");
     }
-    return hr_rulevec_push_or_replace(l->r, rule);
+    return kept(l, hr_rule_keep(l->r, rule));
 }
 
 /* budget heap.used { severity error  heap.used <= 24 KiB  when target == "stm32f4" } */
@@ -249,7 +256,7 @@ static bool parse_budget(struct lexer *l)
     if (!e || e->kind != N_BIN || e->op < B_LT || e->op > B_GE)
         hr_rules_error(l->r, l->src, e ? e->pos : pos, NULL, "a budget is a comparison like `heap.used <= 24 KiB`");
     else
-        return hr_rulevec_push_or_replace(l->r, rule);
+        return kept(l, hr_rule_keep(l->r, rule));
     return true;
 }
 
@@ -311,7 +318,7 @@ static bool parse_allow(struct lexer *l)
         hr_rules_error(l->r, l->src, pos, NULL, "this allow has no `expires`: what is tolerated for ever is forgotten");
     if (!a->reason)
         hr_rules_error(l->r, l->src, pos, NULL, "this allow has no `reason`");
-    return allowvec_push(&l->r->allows, a) == HR_OK;
+    return kept(l, allowvec_push(&l->r->allows, a));
 }
 
 static bool parse_pack(struct lexer *l)

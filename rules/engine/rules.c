@@ -62,27 +62,27 @@ void hr_rules_destroy(struct hr_rules *r)
     hr_free(r);
 }
 
-bool hr_letvec_push_or_replace(struct hr_rules *r, struct let *let)
+enum hr_status hr_let_keep(struct hr_rules *r, struct let *let)
 {
     struct letvec *v = r->setting ? &r->sets_given : &r->lets;
     for (size_t i = 0; i < v->n; i++)
         if (!strcmp(v->v[i]->name, let->name)) {
             v->v[i] = let;
-            return true;
+            return HR_OK;
         }
-    return letvec_push(v, let) == HR_OK;
+    return letvec_push(v, let);
 }
 
-bool hr_rulevec_push_or_replace(struct hr_rules *r, struct rule *rule)
+enum hr_status hr_rule_keep(struct hr_rules *r, struct rule *rule)
 {
     for (size_t i = 0; i < r->rules.n; i++)
         if (!strcmp(r->rules.v[i]->name, rule->name)) {
             if (r->rules.v[i]->src == rule->src)
                 hr_rules_warn(r, rule->src, rule->pos, "a second rule `%s` in this file replaces the first", rule->name);
             r->rules.v[i] = rule;
-            return true;
+            return HR_OK;
         }
-    return rulevec_push(&r->rules, rule) == HR_OK;
+    return rulevec_push(&r->rules, rule);
 }
 
 void hr_rules_show_contents(struct hr_rules *r, bool show) { r->show_contents = show; }

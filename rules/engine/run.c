@@ -248,7 +248,7 @@ static enum hr_status report(struct run *x, uint32_t id, size_t *made, struct hr
     struct aggval alone[16] = {{0}};
     if (!x->g.nkeys)
         aggregate_row(x, alone, g->worst);
-    x->m->aggs = x->g.nkeys ? x->g.aggs.v + (size_t)id * x->g.nagg : alone;
+    x->m->aggs = x->g.nkeys && x->g.nagg ? x->g.aggs.v + (size_t)id * x->g.nagg : alone;
     x->m->g[G_COUNT] = g->things;
     x->m->g[G_BYTES] = g->bytes;
     x->m->g[G_WASTE] = g->bytes - g->worst_bytes;
@@ -274,6 +274,8 @@ static enum hr_status report(struct run *x, uint32_t id, size_t *made, struct hr
 static enum hr_status report_all(struct run *x, size_t *made, struct hr_findings *out)
 {
     size_t n = x->g.list.n;
+    if (!n)
+        return HR_OK;
     uint32_t *order = hr_zalloc(n, sizeof *order);
     if (!order)
         return HR_NOMEM;

@@ -13,18 +13,23 @@ enum hr_status hr_vm_init(struct vm *m, struct hr_rules *r, const struct hr_mode
     m->model = model;
     m->nregs = most + 1;
     m->regs = hr_zalloc(m->nregs, sizeof *m->regs);
+    m->globals = hr_zalloc(model->nglobals, sizeof *m->globals);
+    m->global_known = hr_zalloc(model->nglobals, sizeof *m->global_known);
     m->used = 0;
     m->fuel = 0;
     m->out_of_fuel = m->redact = false;
     m->g[0] = m->g[1] = m->g[2] = 0;
     m->aggs = NULL;
-    return m->regs ? HR_OK : HR_NOMEM;
+    return m->regs && m->globals && m->global_known ? HR_OK : HR_NOMEM;
 }
 
 void hr_vm_deinit(struct vm *m)
 {
     hr_free(m->regs);
-    m->regs = NULL;
+    hr_free(m->globals);
+    hr_free(m->global_known);
+    m->regs = m->globals = NULL;
+    m->global_known = NULL;
 }
 
 bool hr_vm_true(const struct hr_value *v) { return v->kind == HR_V_BOOL && v->b; }
@@ -170,8 +175,10 @@ static inline void op_colcmp(struct vm *m, const struct prog *p, const struct in
         return;
     }
     uint64_t x = load(a, row->row);
-    if (in->op == OP_COLENUM && (x >= a->nnames || !a->names[x]))
+    if (in->op != OP_COLCMP && (x >= a->nnames || !a->names[x]))
         set_unknown(v);
+    else if (in->op == OP_COLMASK)
+        set_bool(v, p->consts.v[in->k2].i >> x & 1);
     else
         set_bool(v, ordered(in->x, x > INT64_MAX ? INT64_MAX : (int64_t)x, p->consts.v[in->k2].i));
 }
@@ -360,10 +367,18 @@ static void op_rare(struct vm *m, const struct prog *p, const struct insn *in)
     switch (in->op) {
     case OP_GLOBAL: {
         const struct hr_global *g = &m->model->globals[in->k];
+        if (m->global_known[in->k]) {
+            *v = m->globals[in->k];
+            break;
+        }
         *v = (struct hr_value){0};
         g->get(g->ctx, v);
         if ((v->kind == HR_V_STR || v->kind == HR_V_TYPE) && (!v->s || !(v->s = keep(m, v->s, v->n))))
             set_unknown(v);
+        if (v->kind == HR_V_NUM || v->kind == HR_V_BOOL) {
+            m->globals[in->k] = *v;
+            m->global_known[in->k] = true;
+        }
         break;
     }
     case OP_FIELD: {
@@ -404,6 +419,7 @@ static const struct hr_value *run(struct vm *m, const struct prog *p)
         case OP_COLTYPE: op_coltype(m, p, in); break;
         case OP_COLNAME: op_colname(m, p, in); break;
         case OP_COLCMP:
+        case OP_COLMASK:
         case OP_COLENUM: op_colcmp(m, p, in); break;
         case OP_NOT:
         case OP_AND:

@@ -2,6 +2,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "analyzer/base/mem.h"
 #include "rules/engine/rules.h"
 #include "tests/fake_model.h"
 #include "tests/tap.h"
@@ -439,6 +440,46 @@ static void test_files(void)
     rmdir(dir);
 }
 
+/* Each allocation fails once: every answer is a status, and nothing is lost or used twice (sanitized builds look). */
+static void test_no_memory(void)
+{
+    static const char rules[] = "let big = 1 KiB set Big = objects where size > big rule r { severity error title \"{o.type} {sum(o.size)}\""
+        " match o in Big where o.type ~ /s/ group by o.type, o.name trace root_path(o) help \"h\" remedy \"r\" next \"n {image}\" }"
+        " allow \"x\" { rule r where bytes > 1 expires 2030-01-01 reason \"r\" }";
+    struct fake keep = fake;
+    fake_init(&fake, 300, 3);
+    uint64_t all = 0, failed = 0, odd = 0;
+    for (uint64_t n = 1; n < 5000; n++) {
+        struct hr_rules *r = NULL;
+        struct hr_findings f;
+        hr_findings_init(&f);
+        hr_mem_fail(n, false);
+        enum hr_status st = hr_rules_create(&r);
+        if (st == HR_OK)
+            st = hr_rules_add_builtin(r);
+        if (st == HR_OK)
+            st = hr_rules_add(r, "t", rules, sizeof rules - 1);
+        if (st == HR_OK)
+            st = hr_rules_check(r, &fake.model);
+        if (st == HR_OK)
+            st = hr_rules_run(r, &fake.model, &f);
+        bool reached = hr_mem_count() >= n;
+        hr_mem_fail(0, false);
+        all++;
+        failed += st == HR_NOMEM;
+        odd += st != HR_OK && st != HR_NOMEM;
+        if (st != HR_OK && st != HR_NOMEM)
+            printf("# allocation %llu: %s, %s\n", (unsigned long long)n, hr_status_name(st), hr_rules_errors(r)->n ? hr_rules_errors(r)->v[0].text : "-");
+        hr_findings_deinit(&f);
+        hr_rules_destroy(r);
+        if (!reached)
+            break;
+    }
+    OK(failed > 100 && !odd, "%llu failed allocations: out of memory is all that is said, %llu times", (unsigned long long)all, (unsigned long long)failed);
+    fake_deinit(&fake);
+    fake = keep;
+}
+
 int main(void)
 {
     fake_init(&fake, N, 7);
@@ -453,6 +494,7 @@ int main(void)
     test_allow();
     test_bounded();
     test_files();
+    test_no_memory();
     fake_deinit(&fake);
     return tap_done();
 }
