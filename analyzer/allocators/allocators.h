@@ -20,7 +20,8 @@ enum hr_status hr_heap_build(struct hr_image *img, struct hr_types *types, struc
  *   uordblks  arena - fordblks: so used, own (tcache structs), chunks cached in tcaches, their headers, the arena's own
  *             headers, fenceposts and foreign sbrk areas
  *   keepcost  top with its header                hblks, hblkhd   of the "mmapped" row: chunks, and bytes of their mappings
- * mallinfo2() itself adds up all arenas. malloc_info()'s "rest" sizes add each binned chunk's flag bits on top. */
+ * mallinfo2() itself adds up all arenas. malloc_info()'s "rest" sizes add each binned chunk's flag bits on top;
+ * before 2.31 it left top out. */
 struct hr_mallinfo {
     uint64_t arena, ordblks, smblks, hblks, hblkhd, fsmblks, uordblks, fordblks, keepcost;
 };

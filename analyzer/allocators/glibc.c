@@ -132,8 +132,7 @@ static enum hr_status glibc_finish(void *self, struct hr_heap *h)
 {
     struct glibc *g = self;
     HR_TRY(hr_glibc_check_bins(g, h));
-    if (!g->minor)
-        hr_glibc_vote_links(g, h);
+    hr_glibc_vote_links(g, h);
     HR_TRY(hr_glibc_fastbins(g, h));
     return hr_glibc_tcaches(g, h);
 }

@@ -201,7 +201,7 @@ enum glibc_damage {
 void hr_glibc_damage(const struct glibc *g, enum glibc_damage d, uint64_t addr, const char *fmt, ...) HR_PRINTF(4, 5);
 
 /* ---- glibc_cache.c, glibc_bins.c: after the walk, over the finished heap ---- */
-/* For a voted layout: settles l.safe_link by the lists' first entries. */
+/* Settles l.safe_link by the lists' first entries. */
 void hr_glibc_vote_links(struct glibc *g, const struct hr_heap *h);
 enum hr_status hr_glibc_fastbins(struct glibc *g, struct hr_heap *h) HR_MUST;
 enum hr_status hr_glibc_tcaches(struct glibc *g, struct hr_heap *h) HR_MUST;

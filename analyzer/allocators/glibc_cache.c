@@ -241,8 +241,8 @@ static void sample_thread(const struct glibc *g, const struct hr_heap *h, uint64
     }
 }
 
-/* The distance most threads agree on; of equals the one with more lists behind it. */
-static bool find_delta(const struct glibc *g, const struct hr_heap *h, int64_t *ret)
+/* The distance most threads agree on; of equals the one with more lists behind it. Returns how many threads agree. */
+static unsigned find_delta(const struct glibc *g, const struct hr_heap *h, int64_t *ret)
 {
     struct delta v[TLS_DELTAS];
     unsigned n = 0, sampled = 0, best = 0;
@@ -256,7 +256,7 @@ static bool find_delta(const struct glibc *g, const struct hr_heap *h, int64_t *
             best = i;
     if (n)
         *ret = v[best].d;
-    return n > 0;
+    return n ? v[best].threads : 0;
 }
 
 static unsigned by_threads(struct glibc *g, struct hr_heap *h)
@@ -310,7 +310,7 @@ static unsigned by_shape(struct glibc *g, struct hr_heap *h, bool with_empty)
     return found;
 }
 
-/* ---- the version was voted: do the lists say that their pointers are mangled? ---- */
+/* ---- do the lists agree with the version? ---- */
 
 struct link_votes {
     unsigned plain, mangled;
@@ -345,12 +345,44 @@ void hr_glibc_vote_links(struct glibc *g, const struct hr_heap *h)
             if (tc_entry(g, tc, k, &e) && e)
                 vote_link(g, h, e, 0, &v);
     }
-    if (v.plain != v.mangled)
+    /* Distributions carry changes back: a clear vote beats the version too. */
+    if (v.plain != v.mangled && (!g->minor || (v.plain + v.mangled > 2 && !(v.plain && v.mangled))))
         g->l.safe_link = v.mangled > v.plain;
+}
+
+static void use_tcache_of(struct glibc_layout *l, unsigned minor)
+{
+    struct glibc_layout other;
+    hr_glibc_layout(&other, l->word, l->align, minor);
+    l->tc_kind = other.tc_kind;
+    l->tc_bins = other.tc_bins;
+    l->tc_entries = other.tc_entries;
+    l->tc_chunk = other.tc_chunk;
+}
+
+/* The kind of tcache that the version has, unless the threads' caches only make sense as another. */
+static void settle_tcache(struct glibc *g, const struct hr_heap *h)
+{
+    static const uint8_t kinds[] = {26, 30, 42};
+    int64_t d;
+    if (find_delta(g, h, &d))
+        return;
+    struct glibc_layout said = g->l, best = g->l;
+    unsigned most = 0;
+    for (size_t i = 0; i < sizeof kinds; i++) {
+        use_tcache_of(&g->l, kinds[i]);
+        unsigned n = g->l.tc_kind == said.tc_kind ? 0 : find_delta(g, h, &d);
+        if (n > most) {
+            most = n;
+            best = g->l;
+        }
+    }
+    g->l = best;
 }
 
 enum hr_status hr_glibc_tcaches(struct glibc *g, struct hr_heap *h)
 {
+    settle_tcache(g, h);
     if (g->l.tc_kind == GLIBC_TC_NONE)
         return HR_OK;
     unsigned threads = by_threads(g, h), shape = by_shape(g, h, !threads);
