@@ -132,6 +132,7 @@ static enum hr_status open_into(struct hr_file *f, struct priv *p, const struct 
     else if (st != HR_OK)
         hr_note(notes, HR_NOTE_DAMAGE, "file.damaged", "%s is damaged: it cannot be decompressed (%s)", name, f->wrapper);
     HR_TRY(st);
+    f->cut = cut;
     if (cut)
         hr_note(notes, HR_NOTE_DAMAGE, "file.cut", "%s ends in the middle of its %s stream: only the first %zu bytes of the dump are there", name, f->wrapper, p->unwrapped.n);
     f->bytes = p->unwrapped;

@@ -14,6 +14,7 @@ struct hr_file {
     bool has_addr;
     uint64_t addr;          /* FILE@ADDR */
     const char *wrapper;    /* "gzip", "zstd", "lz4" or NULL */
+    bool cut;               /* the compressed stream ended early: `bytes` are the beginning */
     void *priv;             /* mapping bookkeeping, see file.h */
 };
 

@@ -62,6 +62,8 @@ enum hr_status hr_image_load(struct hr_file *const *files, size_t nfiles, const 
         const struct hr_format *g = choose(files[i]);
         HR_TRY(g ? g->load(files[i], opt, img) : HR_UNSUPPORTED);
     }
+    for (size_t i = 0; i < nfiles; i++)
+        img->complete &= !files[i]->cut;
     HR_TRY(hr_image_arrange(img));
     HR_TRY(hr_modules_exe(img, opt));
     HR_TRY(hr_modules_open(img, opt));
