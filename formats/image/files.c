@@ -169,7 +169,7 @@ static void say_missing(struct hr_image *img, const struct hr_open_options *opt)
     for (size_t i = 0; i < img->modules.n; i++) {
         const struct hr_module *m = &img->modules.v[i];
         hr_module_path(img, m, path, sizeof path);
-        total++;
+        total += path[0] != '['; /* the vdso has no file */
         if (m->state == HR_MOD_UNPROVEN && !unproven++)
             hr_escz(doubtful, sizeof doubtful, path);
         if (m->state != HR_MOD_MISSING)

@@ -85,7 +85,8 @@ void hr_module_set_layout(struct hr_module *m)
         }
     }
     hi = hi > UINT64_MAX - 4095 ? hi : (hi + 4095) & ~(uint64_t)4095;
-    m->hi = hr_max(m->hi, hi);
+    if (hi) /* what of the file is mapped elsewhere, as data, is none of the module's */
+        m->hi = hr_max(hi, m->lo + 1);
 }
 
 /* Headers as the process had them. HR_ABSENT when they are not in the dump. */
@@ -110,6 +111,8 @@ static bool looks_like_module(const struct hr_image *img, const struct hr_module
 {
     const char *path = hr_strs_get(img->strs, m->path), *base = strrchr(path, '/');
     const char *so = strstr(base ? base : path, ".so");
+    if (!strncmp(path, "/memfd:", 7) || !strncmp(path, "/SYSV", 5) || path[0] != '/') /* code of a JIT compiler, shared memory */
+        return false;
     return x || (so && (!so[3] || so[3] == '.')) || (img->auxv_entry >= m->lo && img->auxv_entry < m->hi);
 }
 
@@ -189,8 +192,8 @@ static enum hr_status add_group(struct hr_image *img, const struct group *g)
         return HR_OK;
     m.main_exe = img->auxv_phdr ? img->auxv_phdr >= m.lo && img->auxv_phdr < m.hi
                                 : img->auxv_entry >= m.lo && img->auxv_entry < m.hi;
-    /* what is left out here is a data file, or an ELF file mapped as one */
-    bool insist = !elf_at(img, a->addr) && looks_like_module(img, &m, g->x);
+    /* with its first bytes in the dump it is ELF or a data file; without them only its looks are left */
+    bool insist = !a->bytes.n && looks_like_module(img, &m, g->x);
     return hr_module_add(img, m, a->file_off, insist, &nr);
 }
 

@@ -143,6 +143,8 @@ def check_modules(img, said, exe, label):
             if (m["exe"] == "1") != (name == "-") or m["state"] != ("2" if name == "-" and exe.endswith("/noid64") else "1"):
                 bad.append(f"{name}: main {m['exe']}, state {m['state']}")
         hr.ok(not bad, f"{label}: the modules of dl_iterate_phdr in thread {list(said.modules).index(tid)}: bias, TLS number, static TLS block", *bad)
+    over = [(m["path"], n) for m in img.mods for lo, hi, _, _, n in said.maps if n in ("[heap]", "[stack]") and m["lo"] < hi and lo < m["hi"]]
+    hr.ok(not over, f"{label}: no module lies over the heap or the stack", *over)
     n = len(next(iter(said.modules.values())))
     hr.eq(len(img.mods), n, f"{label}: and no others", *img.mods)
 

@@ -89,6 +89,21 @@ static void mapped_file(const char *path)
     unsigned char *p = mmap(NULL, 3 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
     p[page] = 99;
     word(p + page);
+    /* a part of the program behind its header, as self-extracting programs read what is packed into them */
+    p = mmap(NULL, page, PROT_READ, MAP_PRIVATE, fd, page);
+    volatile unsigned char sum = p[0];
+    printf("payload %" PRIxPTR " %x\n", (uintptr_t)p, sum);
+}
+
+static void jit(void)
+{
+    int fd = memfd_create("jit", 0);
+    long page = sysconf(_SC_PAGESIZE);
+    if (ftruncate(fd, page))
+        return;
+    unsigned *p = mmap(NULL, page, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE, fd, 0);
+    p[5] = 0xc3c3c3c3;
+    word(p + 5);
 }
 
 static int deep(int n)
@@ -129,6 +144,7 @@ int main(int argc, char **argv)
     word(argv[0]), word(getenv("PATH")), word((void *)getauxval(AT_RANDOM));
     printf("untouched %" PRIxPTR "\n", (uintptr_t)(bss + 10000));
     mapped_file(argv[0]);
+    jit();
     printf("auxv %lx %lx %lx %lx %lx\n", getauxval(AT_PHDR), getauxval(AT_ENTRY), getauxval(AT_BASE), getauxval(AT_SYSINFO_EHDR), getauxval(AT_RANDOM));
     printf("pid %d\n", getpid());
     fflush(stdout);
