@@ -88,6 +88,7 @@ struct glibc {
     struct glibc_mp mp;
     struct glibc_arenavec arenas; /* [0] is main_arena */
     struct glibc_regionvec regions;
+    struct hr_map seen;     /* addresses of arenas and of heaps already taken, so that hostile rings cost nothing */
     uint32_t mmapped_row;
     uint16_t allocator;
     struct hr_bits tried;   /* addresses from which no chain leads anywhere, of region `tried_region` */
