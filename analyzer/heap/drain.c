@@ -42,11 +42,11 @@ static void resolve_inner(struct hr_marker *m, const struct hr_mark_cand *c, hr_
     const struct hr_heap *h = m->h;
     const struct hr_piece *p = &h->pieces.v[c->piece];
     uint64_t into = c->addr - p->addr - ((uint64_t)h->granule[id] << p->shift);
-    bool start;
+    bool start = h->handle && into == h->handle[id];
     if (into > h->size[id] || h->size[id] == UINT32_MAX)
         id = hr_refs_target(&m->refs, c->addr, &start);
     if (id != HR_NONE)
-        hr_mark_reach(m, id, false);
+        hr_mark_reach(m, id, start);
 }
 
 INLINE void settle(struct hr_marker *m, struct hr_mark_item it)

@@ -53,11 +53,7 @@ struct hr_py {
     struct hr_pytypevec types;
     struct hr_map type_index;   /* address -> index in types; negative answers are kept, too (HR_PY_NO_TYPE) */
     uint32_t *object;       /* per block: type index of the object in it, HR_NONE = no object */
-    struct hr_map statics;  /* address of a static object -> index in statics list */
-    hr_id static0;          /* node of the first static object (a root), HR_NONE before roots() */
-    uint32_t nstatics;
-    uint64_t *part_of;      /* unused for now */
-    uint64_t type_dict;     /* the built-in `dict` type, and others met often */
+    hr_id *owner;           /* per block: the block of the object that owns it as a part, HR_NONE */
 };
 enum { HR_PY_NO_TYPE = UINT32_MAX - 1 };
 
@@ -79,7 +75,13 @@ int64_t hr_py_refcount(const struct hr_py *py, uint64_t addr); /* as stored; see
 bool hr_py_immortal(const struct hr_py *py, uint64_t addr);
 
 /* ---- refs.c ---- */
-enum hr_py_ref { HR_PR_STRONG, HR_PR_TYPE /* to its type */, HR_PR_PART /* a block it owns: list items, keys table … */, HR_PR_WEAK };
+enum hr_py_ref {
+    HR_PR_STRONG,    /* counted, and visited by tp_traverse */
+    HR_PR_UNVISITED, /* counted, but tp_traverse leaves it out */
+    HR_PR_TYPE,      /* to its type */
+    HR_PR_PART,      /* a block it owns: list items, keys table … */
+    HR_PR_WEAK,      /* not counted */
+};
 /* target: address of an object, or of a block (PART). off: of the word within the object, UINT32_MAX when in a part. */
 typedef void hr_py_ref_fn(void *ctx, uint64_t target, uint32_t off, enum hr_py_ref kind, uint8_t surety);
 /* All references of the object at addr. Bounded by the object's own blocks. */
