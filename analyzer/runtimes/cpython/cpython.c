@@ -13,6 +13,7 @@ static void py_close(void *self)
     hr_map_deinit(&py->type_index);
     hr_free(py->object);
     hr_free(py->owner);
+    hr_bits_deinit(&py->covered);
     hr_free(py->c);
     hr_free(py);
 }
@@ -23,13 +24,17 @@ struct part_ctx { struct hr_py *py; hr_id owner; };
 static void note_part(void *ctx, uint64_t target, uint32_t off, enum hr_py_ref kind, uint8_t surety)
 {
     struct part_ctx *c = ctx;
-    (void)off, (void)surety;
+    (void)off;
     if (kind != HR_PR_PART)
         return;
     uint64_t into;
     hr_id id = hr_heap_at(c->py->heap, target, &into);
-    if (id != HR_NONE && !into && c->py->object[id] == HR_NONE && c->py->heap->state[id] == HR_USED && c->py->owner[id] == HR_NONE)
+    if (id == HR_NONE || into || c->py->object[id] != HR_NONE || c->py->heap->state[id] != HR_USED)
+        return;
+    if (c->py->owner[id] == HR_NONE)
         c->py->owner[id] = c->owner;
+    if (surety == HR_SURE_EXACT)
+        hr_bits_set(&c->py->covered, id);
 }
 
 static enum hr_status find_parts(struct hr_py *py)
@@ -39,6 +44,7 @@ static enum hr_status find_parts(struct hr_py *py)
     if (!py->owner)
         return HR_NOMEM;
     memset(py->owner, 0xff, (size_t)h->n * sizeof *py->owner);
+    HR_TRY(hr_bits_init(&py->covered, (uint64_t)h->n + 1));
     struct part_ctx c = {.py = py};
     struct hr_block_iter it = hr_block_iter(h, 0);
     while (it.id < h->n) {
@@ -100,7 +106,7 @@ static enum hr_status py_open(struct hr_runtime_in *in, void **self_ret, char *v
 static bool py_claims(void *self, hr_id node)
 {
     struct hr_py *py = self;
-    return node < py->heap->n && (py->object[node] != HR_NONE || py->owner[node] != HR_NONE);
+    return node < py->heap->n && (py->object[node] != HR_NONE || hr_bits_get(&py->covered, node));
 }
 
 struct edge_ctx { struct hr_py *py; struct hr_edgebuf *out; hr_id node; };
@@ -119,6 +125,29 @@ static void push_edge(void *ctx, uint64_t target, uint32_t off, enum hr_py_ref k
     hr_edge_push(e->out, id, off == UINT32_MAX ? off : off + pre, surety);
 }
 
+/* C types keep what they like in their fields: any word that leads into a block is an edge there, as it is in C. */
+static void raw_edges(struct hr_py *py, hr_id node, struct hr_edgebuf *out)
+{
+    unsigned word = py->img->word;
+    uint64_t addr = hr_block_addr(py->heap, node), into;
+    struct hr_span b = hr_image_peek(py->img, addr, hr_block_size(py->heap, node));
+    /* not the collector's links, which hold nothing */
+    for (size_t off = py->types.v[py->object[node]].pre; off + word <= b.n; off += word) {
+        uint64_t w = hr_word_load(b.p + off, word, py->img->big);
+        hr_id id = w ? hr_heap_at(py->heap, w, &into) : HR_NONE;
+        if (id == HR_NONE || id == node)
+            continue;
+        bool start = !into || (py->heap->handle && py->heap->handle[id] == into);
+        hr_edge_push(out, id, (uint32_t)off, start ? HR_SURE_CONSERVATIVE : HR_SURE_INTERIOR);
+    }
+}
+
+static bool of_c(uint8_t kind)
+{
+    return kind == HR_PK_OBJECT || kind == HR_PK_MODULE || kind == HR_PK_TYPE || kind == HR_PK_CODE || kind == HR_PK_BUILTIN_METHOD ||
+           kind == HR_PK_NDARRAY || kind == HR_PK_ARRAY || kind == HR_PK_MEMORYVIEW || kind == HR_PK_ODICT;
+}
+
 static void py_edges(void *self, hr_id node, struct hr_edgebuf *out)
 {
     struct hr_py *py = self;
@@ -127,6 +156,8 @@ static void py_edges(void *self, hr_id node, struct hr_edgebuf *out)
     struct edge_ctx e = {py, out, node};
     const struct hr_py_type t = py->types.v[py->object[node]];
     hr_py_refs(py, hr_block_addr(py->heap, node) + t.pre, &t, push_edge, &e);
+    if (of_c(t.kind))
+        raw_edges(py, node, out);
 }
 
 static const char *part_name(const struct hr_py *py, hr_id owner)
@@ -161,13 +192,14 @@ static enum hr_status py_classify(void *self)
         hr_type row = 0;
         if (py->object[i] != HR_NONE)
             row = py->types.v[py->object[i]].row;
-        else if (py->owner[i] != HR_NONE)
+        else if (py->owner[i] != HR_NONE && hr_bits_get(&py->covered, i))
             HR_TRY(hr_types_add_runtime(py->in.types, part_name(py, py->owner[i]), 0, &row));
+        if (py->owner[i] != HR_NONE)
+            h->owner[i] = py->owner[i];
         if (!row)
             continue;
         h->type[i] = row;
         h->evidence[i] = HR_EV_RUNTIME;
-        h->owner[i] = py->owner[i];
     }
     return HR_OK;
 }

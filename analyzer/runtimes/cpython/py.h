@@ -7,6 +7,7 @@
 #define HR_RUNTIMES_CPYTHON_PY_H
 
 #include "analyzer/allocators/cpython/cpython.h"
+#include "analyzer/base/bits.h"
 #include "analyzer/runtimes/runtime.h"
 
 /* What the references and the value of an instance look like: decided by the nearest built-in base. */
@@ -54,6 +55,7 @@ struct hr_py {
     struct hr_map type_index;   /* address -> index in types; negative answers are kept, too (HR_PY_NO_TYPE) */
     uint32_t *object;       /* per block: type index of the object in it, HR_NONE = no object */
     hr_id *owner;           /* per block: the block of the object that owns it as a part, HR_NONE */
+    struct hr_bits covered; /* per block: a part whose content its owner's references give; others are read as C */
 };
 enum { HR_PY_NO_TYPE = UINT32_MAX - 1 };
 
