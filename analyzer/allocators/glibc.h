@@ -2,7 +2,8 @@
  *
  *     glibc.c          the adapter: open (find, declare), finish, close; hr_glibc_mallinfo
  *     glibc_layout.c   where fields lie, by word size, alignment and version: one table of differences
- *     glibc_find.c     libc's version, main_arena and mp_: by symbol, by code, by voting
+ *     glibc_find.c     libc's version and main_arena: by symbol, by code, by voting
+ *     glibc_mp.c       mp_, malloc's parameters
  *     glibc_orphan.c   heaps whose main_arena is not in the image
  *     glibc_arena.c    the ring of arenas, their heaps, main_arena's stretches: the regions
  *     glibc_mmap.c     mmapped chunks
@@ -145,7 +146,7 @@ static inline bool glibc_missing(const struct glibc *g, uint64_t addr)
 /* Finds main_arena and the layout; HR_ABSENT: no glibc heap here. */
 enum hr_status hr_glibc_find(struct glibc *g) HR_MUST;
 enum hr_status hr_glibc_find_libc(struct glibc *g) HR_MUST;
-/* mp_, by symbol or by looking for it in the module's data; needs main_arena's top and system_mem. */
+/* glibc_mp.c: mp_, by symbol or by looking for it in the module's data; needs main_arena's top and system_mem. */
 void hr_glibc_find_mp(struct glibc *g);
 /* How many of the 127 bin heads at `bins` are sound: linked to themselves or to chunks that link back. */
 unsigned hr_glibc_sound_bins(const struct glibc *g, uint64_t bins);

@@ -81,19 +81,19 @@ int main(int argc, char **argv)
         *(size_t *)(next_of(hole[2]) - 2 * W) ^= 0x500;
     } else if (!strcmp(way, "bin-list")) {
         bad(hole[2] - 2 * W);
-        ((size_t *)hole[2])[1] = 0x4141414141414141;
+        ((size_t *)hole[2])[1] = (size_t)0x4141414141414141ull;
     } else if (!strcmp(way, "unsorted-list")) {
         bad(hole[5] - 2 * W);
         ((size_t *)hole[5])[1] ^= 0x800;
     } else if (!strcmp(way, "tcache-next")) { /* written after free */
-        bad((void *)0x4141414141414141);
-        *(size_t *)free1[6] = mangle(free1[6], (void *)0x4141414141414141);
+        bad((void *)(size_t)0x4141414141414141ull);
+        *(size_t *)free1[6] = mangle(free1[6], (void *)(size_t)0x4141414141414141ull);
     } else if (!strcmp(way, "tcache-twice")) {
         bad(free1[6]);
         *(size_t *)free1[5] = mangle(free1[5], free1[6]);
     } else if (!strcmp(way, "fastbin-next")) {
-        bad((void *)0x4141414141414141);
-        *(size_t *)free1[19] = mangle(free1[19], (void *)0x4141414141414141);
+        bad((void *)(size_t)0x4141414141414141ull);
+        *(size_t *)free1[19] = mangle(free1[19], (void *)(size_t)0x4141414141414141ull);
     } else if (!strcmp(way, "fastbin-twice")) {
         bad(free1[19] - 2 * W);
         *(size_t *)free1[18] = mangle(free1[18], free1[19] - 2 * W);
