@@ -42,18 +42,20 @@ static struct hr_choice choice(hr_type t, uint8_t ev) { return (struct hr_choice
 
 /* ---- exact size ---- */
 
-/* May the candidate's instance be there? What hangs on a local may be anything, so it has to look right; the rest may be not
- * filled in yet, but must not look wrong. */
+/* May the candidate's instance be there? What hangs on a local or on the end of an array may be anything, so it has to look
+ * right; the rest may be not filled in yet, but must not look wrong. */
 static bool possible(struct hr_spread *s, uint64_t addr, const struct hr_cand *c)
 {
     if (c->strength >= HR_VOTE_VTABLE)
         return true;
     struct hr_looks l = hr_ops_looks(s, addr + c->off, c->type);
-    return c->strength <= HR_VOTE_LOCAL ? !l.bad : !hr_looks_wrong(l);
+    if (c->strength <= HR_VOTE_LOCAL)
+        return !l.bad;
+    return c->strength == HR_VOTE_ARRAY ? hr_looks_clean(l) : !hr_looks_wrong(l);
 }
 
 /* Is a better than b, both of them possible as the whole block? */
-static bool better(struct hr_spread *s, uint64_t addr, const struct hr_cand *a, const struct hr_cand *b)
+static bool better(struct hr_spread *s, hr_id id, uint64_t addr, const struct hr_cand *a, const struct hr_cand *b)
 {
     if (hr_embed_has(s, a->type, b->type, 0))
         return true;
@@ -65,6 +67,9 @@ static bool better(struct hr_spread *s, uint64_t addr, const struct hr_cand *a, 
         return hr_looks_clean(la);
     if (a->strength != b->strength)
         return a->strength > b->strength;
+    hr_type now = s->h->type[id]; /* what was certain earlier rests on less */
+    if ((now == a->type) != (now == b->type))
+        return now == a->type;
     if (a->votes != b->votes)
         return a->votes > b->votes;
     return pa != pb ? pa > pb : a->type < b->type;
@@ -81,7 +86,7 @@ static struct hr_choice exact(struct hr_spread *s, hr_id id, uint64_t addr, uint
             continue;
         if (hr_fit(s, id, addr, size_of(s, c->type)) < fit || !possible(s, addr, c))
             continue;
-        if (!best || better(s, addr, c, best))
+        if (!best || better(s, id, addr, c, best))
             best = c;
     }
     return best ? choice(best->type, best->strength == HR_VOTE_VTABLE ? HR_EV_VTABLE : HR_EV_POINTER) : choice(0, 0);
@@ -238,6 +243,13 @@ static struct hr_choice prefix(struct hr_spread *s, hr_id id, uint64_t addr)
     return choice(best->type, best->strength == HR_VOTE_VTABLE ? HR_EV_VTABLE : HR_EV_POINTER);
 }
 
+/* What a typed pointer to pointers leads to is an array of them, filled or not; numbers and text must not look like pointers. */
+static bool scalars_there(struct hr_spread *s, hr_id id, uint64_t addr, const struct hr_cand *c)
+{
+    uint8_t kind = hr_type_get(s->n->types, hr_type_strip(s->n->types, c->type))->kind;
+    return (kind == HR_T_PTR && c->strength >= HR_VOTE_POINTER) || hr_ops_scalars(s, id, addr, c->type);
+}
+
 /* Numbers, characters, pointers: an array of them, unless the content speaks against it. */
 static struct hr_choice scalars(struct hr_spread *s, hr_id id, uint64_t addr)
 {
@@ -254,7 +266,7 @@ static struct hr_choice scalars(struct hr_spread *s, hr_id id, uint64_t addr)
         if (!best || (chars && !c_chars) || (chars == c_chars && c->votes > best->votes))
             best = c;
     }
-    if (!best || !hr_ops_scalars(s, id, addr, best->type))
+    if (!best || !scalars_there(s, id, addr, best))
         return choice(0, 0);
     bool one = !best->off && hr_fit(s, id, addr, size_of(s, best->type)) && size_of(s, best->type) >= 3u * s->n->img->word;
     return one ? choice(best->type, HR_EV_POINTER) : choice(array_of(s, best->type), HR_EV_ARRAY);
@@ -281,6 +293,25 @@ static struct hr_choice union_member(struct hr_spread *s, hr_id id, uint64_t add
     return choice(one, HR_EV_POINTER);
 }
 
+/* A typed pointer to pointers or numbers says more than a weaker one to a struct, or one to a struct that does not fit the
+ * content. */
+static bool rather_scalars(struct hr_spread *s, hr_id id, uint64_t addr, hr_type structure)
+{
+    struct hr_cand *v;
+    unsigned nc = hr_cands(s, id, &v);
+    const struct hr_cand *st = NULL, *sc = NULL;
+    for (unsigned i = 0; i < nc; i++) {
+        if (v[i].type == structure)
+            st = &v[i];
+        else if (v[i].type && !v[i].off && hr_type_is_scalar(s->n, v[i].type) && !hr_type_is_char(s->n, v[i].type))
+            sc = &v[i];
+    }
+    if (!sc || !st || sc->strength < st->strength || !scalars_there(s, id, addr, sc))
+        return false;
+    struct hr_looks l = hr_ops_looks(s, addr, structure);
+    return sc->strength > st->strength || !hr_looks_clean(l);
+}
+
 /* Levels: 0 what is certain by size; 1 structural arrays; 2 unions, locals, types with something behind them; 3 scalars. */
 struct hr_choice hr_decide(struct hr_spread *s, hr_id id, uint64_t addr, int level)
 {
@@ -291,18 +322,26 @@ struct hr_choice hr_decide(struct hr_spread *s, hr_id id, uint64_t addr, int lev
         if (c->type && c->strength >= HR_VOTE_CONTAINER)
             return choice(c->type, c->strength == HR_VOTE_ASSUMED ? HR_EV_ASSUMED : HR_EV_CONTAINER);
     }
-    uint8_t least = level < 2 ? HR_VOTE_POINTER : HR_VOTE_LOCAL;
+    uint8_t least = level < 1 ? HR_VOTE_POINTER : level < 2 ? HR_VOTE_ARRAY : HR_VOTE_LOCAL;
     struct hr_choice c = exact(s, id, addr, least, HR_FIT_EXACT);
+    if (c.type && c.evidence != HR_EV_VTABLE && rather_scalars(s, id, addr, c.type))
+        return scalars(s, id, addr);
     if (!c.type)
         c = part_of(s, id, addr, least);
     if (!c.type)
         c = flexible(s, id, least);
-    if (!c.type && level >= 1)
+    if (!c.type && level >= 1) {
         c = array(s, id, addr, least);
-    if (!c.type && level >= 1)
+        if (c.type && c.evidence == HR_EV_ARRAY && rather_scalars(s, id, addr, hr_type_get(s->n->types, c.type)->target))
+            return scalars(s, id, addr);
+    }
+    if (!c.type && level >= 1) {
         c = exact(s, id, addr, least, HR_FIT_SLACK);
-    if (!c.type && level >= 2)
-        c = prefix(s, id, addr);
+        if (!c.type && level >= 2)
+            c = prefix(s, id, addr);
+        if (c.type && c.evidence == HR_EV_POINTER && rather_scalars(s, id, addr, c.type))
+            return scalars(s, id, addr);
+    }
     if (!c.type && level >= 2)
         c = union_member(s, id, addr);
     if (!c.type && level >= 3)

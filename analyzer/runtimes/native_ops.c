@@ -10,6 +10,8 @@ void hr_ops_run(struct hr_spread *s, uint64_t addr, hr_type type, uint8_t streng
         return;
     uint64_t v, w = s->n->img->word;
     struct hr_layout lay = *l; /* following may compile further layouts and move the table */
+    s->inst = addr;
+    s->inst_type = lay.type;
     for (uint32_t i = 0; i < lay.nops; i++) {
         struct hr_layop op = hr_layout_ops(s->n, &lay)[i];
         if (!hr_burn(&s->fuel, 1)) {

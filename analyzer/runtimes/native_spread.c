@@ -126,7 +126,7 @@ static void add_candidate(struct hr_spread *s, hr_id id, hr_type type, uint64_t 
         slot = 1;
     nc = hr_cands(s, id, &v);
     for (unsigned i = 0; i < nc && slot < 0; i++) /* full: the weakest makes room for a stronger one */
-        if (v[i].strength < strength || (hr_type_is_scalar(s->n, v[i].type) && !scalar))
+        if (v[i].strength < strength || (hr_type_is_scalar(s->n, v[i].type) && !scalar && v[i].strength <= strength))
             slot = (int)i;
     if (slot < 0)
         return;
@@ -145,6 +145,30 @@ static bool room(const struct hr_spread *s, hr_id id, const struct hr_type_row *
     if (r->flags & HR_TF_FLEX && r->nfields) /* may be allocated shorter than sizeof: up to its tail */
         size = s->n->types->fields.v[r->field0 + r->nfields - 1].off;
     return size <= usable - into;
+}
+
+/* A pointer to what may be an array: the smallest integer beside it is the most elements that are surely in use (its count;
+ * a zero that is something else only makes the votes of the elements weaker). */
+static void note_limit(struct hr_spread *s, hr_id id)
+{
+    const struct hr_type_row *r = hr_type_get(s->n->types, s->inst_type);
+    uint64_t least = UINT32_MAX - 1, v;
+    bool any = false;
+    for (uint32_t i = 0; i < r->nfields && i < 64 && r->kind == HR_T_STRUCT; i++) {
+        const struct hr_field *f = &s->n->types->fields.v[r->field0 + i];
+        const struct hr_type_row *fr = hr_type_get(s->n->types, hr_type_strip(s->n->types, f->type));
+        if ((fr->kind != HR_T_INT && fr->kind != HR_T_UINT) || fr->size < 2 || fr->size > 8 || f->flags & HR_FF_BITFIELD ||
+            !hr_image_uint(s->n->img, s->inst + f->off, (unsigned)fr->size, &v))
+            continue;
+        least = hr_min(least, v);
+        any = true;
+    }
+    uint32_t *slot;
+    bool was;
+    if (!any || s->limits.n >= MAX_ELEMENTS || hr_map_slot(&s->limits, id, (uint32_t)least, &slot, &was) != HR_OK)
+        return;
+    if (was && *slot < least)
+        *slot = (uint32_t)least;
 }
 
 void hr_vote(struct hr_spread *s, uint64_t addr, hr_type type, uint8_t strength, hr_id src)
@@ -175,8 +199,12 @@ void hr_vote(struct hr_spread *s, uint64_t addr, hr_type type, uint8_t strength,
                 strength = HR_VOTE_VTABLE;
         }
     }
-    if (room(s, id, r, into))
-        add_candidate(s, id, type, into, strength);
+    if (!room(s, id, r, into))
+        return;
+    add_candidate(s, id, type, into, strength);
+    if (!into && s->inst_type && r->size && r->kind != HR_T_CHAR && hr_block_size(s->h, id) >= 2 * r->size &&
+        strength >= HR_VOTE_ARRAY)
+        note_limit(s, id);
 }
 
 bool hr_vote_whole(struct hr_spread *s, uint64_t addr, uint64_t bytes, hr_type type, hr_id src)
@@ -237,6 +265,7 @@ void hr_spread_drain(struct hr_spread *s)
 
 static void seed_roots(struct hr_spread *s, bool locals)
 {
+    s->inst_type = 0;
     for (size_t i = 0; i < s->h->roots.n && !s->failed; i++) {
         const struct hr_root *r = &s->h->roots.v[i];
         bool local = r->kind == HR_ROOT_LOCAL;
@@ -315,7 +344,13 @@ static void settle(struct hr_spread *s, hr_id id, uint64_t addr, struct hr_choic
     uint64_t each = r->kind == HR_T_ARRAY ? hr_type_get(s->n->types, el)->size : 0;
     if (each) {
         uint64_t head = hr_layout_cookie(s->n, c.type, addr, size);
-        hr_follow(s, addr + head, (size - head) / each, el, HR_VOTE_POINTER, id);
+        uint64_t n = (size - head) / each, used = head ? n : 1; /* the first one is; all when the array has a cookie */
+        uint32_t limit = hr_map_get(&s->limits, id);
+        uint8_t weak = s->proposing ? HR_VOTE_LOCAL : HR_VOTE_ARRAY, strong = s->proposing ? HR_VOTE_LOCAL : HR_VOTE_POINTER;
+        if (limit != HR_NONE)
+            used = hr_min(limit, n);
+        hr_follow(s, addr + head + used * each, n - used, el, weak, id);
+        hr_follow(s, addr + head, used, el, strong, id);
         return;
     }
     struct hr_cand *v;
@@ -379,6 +414,7 @@ static void forget(struct hr_spread *s)
     hr_u64vec_deinit(&s->queue);
     hr_workvec_deinit(&s->work);
     hr_map_deinit(&s->elements);
+    hr_map_deinit(&s->limits);
 }
 
 void hr_spread_destroy(struct hr_spread *s)
@@ -439,6 +475,7 @@ static enum hr_status make(struct hr_native *n, struct hr_spread **ret)
     hr_map_init(&s->vtables, 4 << 20);
     hr_map_init(&s->vtop, 4 << 20);
     hr_map_init(&s->elements, MAX_ELEMENTS);
+    hr_map_init(&s->limits, MAX_ELEMENTS);
     hr_map_init(&s->nodes, HR_MAX_TYPES);
     hr_map_init(&s->by_signature, HR_MAX_TYPES);
     s->functors.max = HR_MAX_TYPES;

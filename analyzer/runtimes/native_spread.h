@@ -16,6 +16,7 @@ enum {
     HR_VOTE_NONE,
     HR_VOTE_UNION,     /* pointer inside a union: may be another member's bytes. Not followed until chosen */
     HR_VOTE_LOCAL,     /* from a local variable, which may not be set yet, or what hangs on one */
+    HR_VOTE_ARRAY,     /* from an element of an array whose used length is not known: the end may be stale */
     HR_VOTE_POINTER,
     HR_VOTE_VTABLE,
     HR_VOTE_CONTAINER, /* whole block, invariants of the container checked */
@@ -64,6 +65,9 @@ struct hr_spread {
     struct hr_map vtables;     /* vptr -> type + 1 (0: none), and its offset-to-top in vtop */
     struct hr_map vtop;
     struct hr_map elements;    /* instances followed that have no candidate's place */
+    struct hr_map limits;      /* block that may be an array -> elements in use, by the integers beside the pointer to it */
+    uint64_t inst;             /* the instance whose pointers are being followed */
+    hr_type inst_type;
     struct hr_map nodes;       /* (node template, value type) -> row */
     struct hr_map by_signature; /* function type -> first of its functors */
     struct hr_functorvec functors;

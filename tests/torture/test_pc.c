@@ -1,5 +1,6 @@
 /* Locals of frames with every allocation failing in turn, and all from one on: an answer or none, no crash, no leak. */
-#include "tests/fuzz/pc.h"
+#define LLVMFuzzerTestOneInput target
+#include "tests/fuzz/fuzz_pc.c"
 #include "tests/tap.h"
 
 #include "analyzer/base/mem.h"
@@ -22,12 +23,12 @@ int main(void)
         size_t n = load(seeds[i]);
         OK(n, "%s is there", seeds[i]);
         hr_mem_fail(0, false);
-        pc_target(file, n);
+        target(file, n);
         uint64_t all = hr_mem_count(), step = all / 400 + 1;
         for (uint64_t k = 1; k <= all; k += step)
             for (int after = 0; after < 2; after++) {
                 hr_mem_fail(k, after);
-                pc_target(file, n);
+                target(file, n);
             }
         hr_mem_fail(0, false);
         OK(all > 20, "%llu allocations, every %llu. failed, once and from then on", (unsigned long long)all, (unsigned long long)step);

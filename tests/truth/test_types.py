@@ -38,7 +38,7 @@ def read_truth(path):
         yield int(addr, 16), how, plain(name)
 
 
-def check(source, least, *flags, lose=False):
+def check(source, least, *flags, lose=False, stale=0):
     hr.build(source, "types", *flags)
     p, _ = hr.start([hr.path("types"), hr.path("types.truth")], env={"LOSE": "1"} if lose else None)
     if lose:
@@ -68,7 +68,7 @@ def check(source, least, *flags, lose=False):
             wrong[how].append(f"{addr:#x} +{addr - start} of {block['size']}: {how} {name}; heapray: {block['type']} ({block['surety']})")
     for how in [h for h in HOW if right[h] or wrong[h]]:
         kinds = collections.Counter(re.sub(r"^\S+ \+\d+ of \d+: ", "", w) for w in wrong[how]).most_common(12)
-        hr.ok(not wrong[how], f"{source}: types of {how}: {right[how]} right, {len(wrong[how])} wrong",
+        hr.ok(len(wrong[how]) <= stale * (right[how] + len(wrong[how])), f"{source}: types of {how}: {right[how]} right, {len(wrong[how])} wrong",
               *[f"{n} x {k}" for k, n in kinds], *wrong[how][:3])
     total = sum(b["size"] for _, b in used)
     typed = sum(b["size"] for _, b in used if b["type"])
@@ -97,10 +97,16 @@ def c():
     check("types_c.c", 0.90, "-O1")
 
 
+def churn():
+    """Stale bytes everywhere: unused ends of arrays and frames point at what other types have become. One in a thousand may be
+    taken for what it was."""
+    check("types_churn.cc", 0.95, "-std=c++17", "-O1", stale=0.001)
+
+
 def leaked():
     """What nobody points at is proposed by its shape, or left alone; never wrong."""
     check("types.cc", 0.80, "-std=c++17", "-O1", lose=True)
     check("types_c.c", 0.40, "-O1", lose=True)
 
 
-hr.main([cxx, more_cxx, c, leaked])
+hr.main([cxx, more_cxx, c, churn, leaked])
