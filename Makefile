@@ -8,7 +8,7 @@
 
 # The one list of Debian packages (build, run and test). `make deps` installs what is missing.
 DEPS := gcc g++ make libc6-dev libdwarf-dev libcapstone-dev libpcre2-dev zlib1g-dev libzstd-dev liblz4-dev libjansson-dev \
-        gdb libc6-dbg gcc-12-multilib libc6-dev-i386 python3 perl git sqlite3 zstd lz4
+        gdb libc6-dbg gcc-12-multilib g++-12-multilib libc6-dev-i386 python3 perl git sqlite3 zstd lz4 dwz
 # Needed by `make fuzz` and `make tidy` only; large, so not for every check.
 CLANG_DEPS := clang clang-tidy libclang-rt-14-dev
 
