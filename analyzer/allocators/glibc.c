@@ -105,6 +105,7 @@ static void glibc_close(void *self)
     glibc_arenavec_deinit(&g->arenas);
     glibc_regionvec_deinit(&g->regions);
     hr_bits_deinit(&g->tried);
+    hr_map_deinit(&g->seen);
     hr_free(g);
 }
 
@@ -119,6 +120,7 @@ static enum hr_status glibc_open(struct hr_allocator_in *in, void **self_ret)
     g->notes = in->notes;
     g->page = in->image->page && !(in->image->page & (in->image->page - 1)) ? hr_max(in->image->page, 4096) : 4096;
     g->tried_region = HR_NONE;
+    hr_map_init(&g->seen, HR_MAX_REGIONS);
     enum hr_status st = discover(g);
     if (st != HR_OK) {
         glibc_close(g);

@@ -25,12 +25,12 @@ static bool read_arena(const struct glibc *g, uint64_t addr, struct glibc_arena 
     return true;
 }
 
-static bool known(const struct glibc *g, uint64_t addr)
+static bool known(const struct glibc *g, uint64_t addr) { return hr_map_get(&g->seen, addr) != HR_NONE; }
+
+static enum hr_status add_arena(struct glibc *g, struct glibc_arena a)
 {
-    for (size_t i = 0; i < g->arenas.n; i++)
-        if (g->arenas.v[i].addr == addr)
-            return true;
-    return false;
+    HR_TRY(hr_map_put(&g->seen, a.addr, (uint32_t)g->arenas.n));
+    return glibc_arenavec_push(&g->arenas, a);
 }
 
 static uint64_t heap_of(const struct glibc *g, uint64_t addr) { return addr & ~(g->heap_max - 1); }
@@ -51,7 +51,7 @@ static enum hr_status ring(struct glibc *g)
         struct glibc_arena r;
         if (known(g, next) || !is_arena(g, next) || !read_arena(g, next, &r))
             break;
-        HR_TRY(glibc_arenavec_push(&g->arenas, r));
+        HR_TRY(add_arena(g, r));
         a = next;
     }
     hr_glibc_damage(g, GLIBC_BAD_ARENA, a, "the ring of arenas breaks after the one at 0x%llx", (unsigned long long)a);
@@ -74,7 +74,7 @@ enum hr_status hr_glibc_stray_arenas(struct glibc *g)
             if (!is_arena(g, a) || known(g, a) || hr_glibc_sound_bins(g, a + g->l.bins) < GLIBC_NBINS - 27 ||
                 !read_arena(g, a, &r) || g->arenas.n >= MAX_ARENAS)
                 continue;
-            HR_TRY(glibc_arenavec_push(&g->arenas, r));
+            HR_TRY(add_arena(g, r));
         }
     }
     return HR_OK;
@@ -87,7 +87,7 @@ enum hr_status hr_glibc_arenas(struct glibc *g)
     if (!read_arena(g, g->bins - g->l.bins, &m))
         return HR_ABSENT;
     m.main = true;
-    HR_TRY(glibc_arenavec_push(&g->arenas, m));
+    HR_TRY(add_arena(g, m));
     hr_glibc_find_mp(g);
     if (g->mp.hp_pagesize && g->mp.hp_pagesize <= 1ull << 32)
         g->heap_max = g->mp.hp_pagesize * 4; /* heap_max_size() */
@@ -132,11 +132,11 @@ static enum hr_status heaps(struct glibc *g, uint32_t arena)
     uint64_t heap = heap_of(g, a->top), ar, prev, size, total = 0;
     bool first_seen = false;
     for (unsigned n = 0; n < MAX_HEAPS && heap && !first_seen; n++, heap = prev) {
-        uint64_t claim;
         if (!glibc_word(g, heap, &ar) || ar != a->addr || !glibc_word(g, heap + g->l.word, &prev) ||
             !glibc_word(g, heap + 2 * g->l.word, &size) || !size || size > g->heap_max || heap_of(g, prev) != prev ||
-            heap + size < heap || !hr_glibc_unclaimed(g, heap, heap + size, &claim))
+            heap + size < heap || known(g, heap))
             break;
+        HR_TRY(hr_map_put(&g->seen, heap, arena));
         first_seen = heap + g->l.hi_size == a->addr;
         uint64_t p = chunk_up(g, heap + g->l.hi_size + (first_seen ? g->l.state_size : 0u));
         HR_TRY(add(g, arena, GLIBC_HEAP, heap, p, heap + size));
@@ -165,10 +165,10 @@ static uint64_t main_end(const struct glibc *g)
 }
 
 /* A stretch of a non-contiguous main arena that begins at p: its end, or 0 when no chain from p ends in fenceposts. */
-static uint64_t stretch_end(struct glibc *g, uint64_t p, uint64_t limit)
+static uint64_t stretch_end(struct glibc *g, uint64_t p, uint64_t limit, struct hr_bits *tried, uint64_t base)
 {
     uint64_t at;
-    switch (hr_glibc_chain(g, p, g->arenas.v[0].top, limit, false, UINT64_MAX, 0, NULL, 0, &at)) {
+    switch (hr_glibc_chain(g, p, g->arenas.v[0].top, limit, false, UINT64_MAX, 0, tried, base, &at)) {
     case GLIBC_CHAIN_TOP:
         return g->arenas.v[0].top_size && g->arenas.v[0].top_size <= limit - at ? at + g->arenas.v[0].top_size : 0;
     case GLIBC_CHAIN_FENCE:
@@ -186,17 +186,24 @@ static bool stretch_start(const struct glibc *g, uint64_t page)
            glibc_word(g, p, &prev) && !prev;
 }
 
-static enum hr_status stretches_in(struct glibc *g, const struct hr_segment *s, uint64_t want, uint64_t *have)
+/* tried: one bit per chunk place of the segment, so that chains from its many pages are followed once. */
+static enum hr_status stretches_in(struct glibc *g, const struct hr_segment *s, uint64_t want, uint64_t *have,
+                                   struct hr_bits *tried)
 {
     uint64_t limit = s->addr + s->bytes.n, next;
     for (uint64_t page = glibc_up(s->addr, g->page); page >= s->addr && page < limit && *have < want; page = next) {
         uint64_t claim, end;
         next = page + g->page;
+        if (!stretch_start(g, page))
+            continue;
         if (!hr_glibc_unclaimed(g, page, page + 1, &claim)) {
             next = glibc_up(claim, g->page);
             continue;
         }
-        if (!stretch_start(g, page) || !(end = stretch_end(g, chunk_up(g, page), limit)) || end - page > want - *have)
+        if (!tried->w)
+            HR_TRY(hr_bits_init(tried, s->bytes.n / g->l.align + 1));
+        end = stretch_end(g, chunk_up(g, page), limit, tried, s->addr);
+        if (!end || end - page > want - *have)
             continue;
         HR_TRY(add(g, 0, GLIBC_MAIN, page, chunk_up(g, page), end));
         *have += end - page;
@@ -213,15 +220,19 @@ static enum hr_status stretches(struct glibc *g)
     if (g->mp.sbrk_base) {
         const struct hr_segment *s = hr_image_find(g->img, g->mp.sbrk_base, NULL);
         uint64_t p = chunk_up(g, g->mp.sbrk_base);
-        if (s && (end = stretch_end(g, p, s->addr + s->bytes.n)) && end - g->mp.sbrk_base <= a->system) {
+        if (s && (end = stretch_end(g, p, s->addr + s->bytes.n, NULL, 0)) && end - g->mp.sbrk_base <= a->system) {
             HR_TRY(add(g, 0, GLIBC_MAIN, g->mp.sbrk_base, p, end));
             have = end - g->mp.sbrk_base;
         }
     }
     for (size_t i = 0; i < g->img->segs.n && have < a->system; i++) {
         const struct hr_segment *s = &g->img->segs.v[i];
-        if (s->flags & HR_SEG_W && s->module == HR_NONE && s->bytes.n)
-            HR_TRY(stretches_in(g, s, a->system, &have));
+        struct hr_bits tried = {0};
+        if (s->flags & HR_SEG_W && s->module == HR_NONE && s->bytes.n) {
+            enum hr_status st = stretches_in(g, s, a->system, &have, &tried);
+            hr_bits_deinit(&tried);
+            HR_TRY(st);
+        }
     }
     if (have == a->system)
         return HR_OK;

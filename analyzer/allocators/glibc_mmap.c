@@ -20,6 +20,7 @@ HR_VEC(candidatevec, struct candidate)
 
 struct claims {
     struct hr_rangevec v; /* by address */
+    uint64_t found;       /* bytes of the candidates so far */
 };
 
 static int by_range(const void *a, const void *b)
@@ -39,16 +40,25 @@ static enum hr_status claims_make(const struct glibc *g, struct claims *c)
     return HR_OK;
 }
 
-/* The chunk at p of a mapping that must end within [.., limit). */
-static bool chunk_at(const struct glibc *g, uint64_t p, uint64_t seg, uint64_t limit, struct candidate *ret)
+/* Where a mapping may lie: within one segment, between claims. */
+struct space {
+    const struct hr_segment *seg;
+    uint64_t from, limit;
+};
+
+/* The chunk at p of a mapping within the space. */
+static bool chunk_at(const struct glibc *g, const struct space *s, uint64_t p, struct candidate *ret)
 {
-    uint64_t off, head, page = g->page;
-    if (!glibc_word(g, p, &off) || (off & (page - 1)) != (p & (page - 1)) || off > p - seg ||
-        !glibc_word(g, p + g->l.word, &head) || (head & GLIBC_FLAGS) != GLIBC_IS_MMAPPED)
+    const unsigned w = g->l.word;
+    uint64_t at = p - s->seg->addr, page = g->page;
+    if (s->seg->bytes.n < 2 * w || at > s->seg->bytes.n - 2 * w)
         return false;
-    uint64_t size = head & ~(uint64_t)GLIBC_FLAGS;
-    if (size < g->l.minsize || size > limit - p || (off + size) & (page - 1) || !(off + size) ||
-        (p + 2 * g->l.word) & (g->l.align - 1u))
+    uint64_t off = hr_word_load(s->seg->bytes.p + at, w, g->img->big);
+    if ((off & (page - 1)) != (p & (page - 1)) || off > p - s->from)
+        return false;
+    uint64_t head = hr_word_load(s->seg->bytes.p + at + w, w, g->img->big), size = head & ~(uint64_t)GLIBC_FLAGS;
+    if ((head & GLIBC_FLAGS) != GLIBC_IS_MMAPPED || size < g->l.minsize || size > s->limit - p ||
+        (off + size) & (page - 1) || !(off + size) || (p + 2 * w) & (g->l.align - 1u))
         return false;
     *ret = (struct candidate){p - off, p, p + size, 0};
     return true;
@@ -56,32 +66,32 @@ static bool chunk_at(const struct glibc *g, uint64_t p, uint64_t seg, uint64_t l
 
 /* memalign moves the header on and leaves the old one behind: of two for one mapping the deeper one counts. Where it can
  * be: before the first or second address of its alignment that leaves room for a chunk. */
-static void deeper(const struct glibc *g, uint64_t seg, uint64_t limit, struct candidate *c)
+static void deeper(const struct glibc *g, const struct space *s, struct candidate *c)
 {
     uint64_t map = c->map, hdr = 2u * g->l.word;
     struct candidate x;
-    for (uint64_t align = 2u * g->l.align; align && align < limit - map; align *= 2) {
+    for (uint64_t align = 2u * g->l.align; align && align < s->limit - map; align *= 2) {
         uint64_t user = glibc_up(map + hdr, align);
         for (int k = 0; k < 2; k++, user += align)
-            if (user > c->chunk + hdr && user < limit && user > map && chunk_at(g, user - hdr, seg, limit, &x) &&
+            if (user > c->chunk + hdr && user < s->limit && user > map && chunk_at(g, s, user - hdr, &x) &&
                 x.map == map)
                 *c = x;
     }
 }
 
 /* Places in a page where a header can be: its start, and before each power of two that memalign was asked for. */
-static bool chunk_in_page(const struct glibc *g, uint64_t page, uint64_t seg, uint64_t limit, struct candidate *ret)
+static bool chunk_in_page(const struct glibc *g, const struct space *s, uint64_t page, struct candidate *ret)
 {
     uint64_t hdr = 2u * g->l.word, first = page + glibc_up(hdr, g->l.align) - hdr;
-    bool found = chunk_at(g, first, seg, limit, ret);
+    bool found = chunk_at(g, s, first, ret);
     for (uint64_t align = 2u * g->l.align; align <= g->page && !found; align *= 2)
-        found = chunk_at(g, page + align - hdr, seg, limit, ret);
+        found = chunk_at(g, s, page + align - hdr, ret);
     if (found)
-        deeper(g, seg, limit, ret);
+        deeper(g, s, ret);
     return found;
 }
 
-static enum hr_status scan_segment(struct glibc *g, const struct hr_segment *s, const struct claims *c, size_t *claim,
+static enum hr_status scan_segment(struct glibc *g, const struct hr_segment *s, struct claims *c, size_t *claim,
                                    struct candidatevec *out)
 {
     uint64_t limit = s->addr + s->msize, next;
@@ -98,10 +108,11 @@ static enum hr_status scan_segment(struct glibc *g, const struct hr_segment *s, 
             continue;
         }
         struct candidate x;
-        if (!chunk_in_page(g, page, free_from, stop, &x))
+        if (!chunk_in_page(g, &(struct space){s, free_from, stop}, page, &x))
             continue;
         x.score = (uint8_t)((x.map == free_from) + (x.end == stop));
         HR_TRY(candidatevec_push(out, x));
+        c->found = hr_sat_add(c->found, x.end - x.map);
         free_from = next = x.end;
     }
     return HR_OK;
@@ -203,11 +214,17 @@ static enum hr_status declare(struct glibc *g, const struct candidatevec *v)
     return HR_OK;
 }
 
+/* As many as malloc counts, of as many bytes: no need to look at the rest of the memory. */
+static bool complete(const struct glibc *g, const struct candidatevec *v, const struct claims *c)
+{
+    return g->mp.addr && v->n == g->mp.n_mmaps && c->found == g->mp.mmapped_mem;
+}
+
 static enum hr_status scan(struct glibc *g, struct claims *c, struct candidatevec *out)
 {
     HR_TRY(claims_make(g, c));
     size_t claim = 0;
-    for (size_t i = 0; i < g->img->segs.n; i++) {
+    for (size_t i = 0; i < g->img->segs.n && !complete(g, out, c); i++) {
         const struct hr_segment *s = &g->img->segs.v[i];
         if (s->flags & HR_SEG_W && !(s->flags & HR_SEG_DEVICE) && s->module == HR_NONE)
             HR_TRY(scan_segment(g, s, c, &claim, out));

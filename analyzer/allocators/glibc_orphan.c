@@ -84,9 +84,8 @@ enum hr_status hr_glibc_orphan_regions(struct glibc *g)
 {
     for (size_t i = 0; i < g->img->segs.n; i++) {
         const struct hr_segment *s = &g->img->segs.v[i];
-        uint64_t head, claim;
-        if (!is_heap_segment(g, s) || !hr_glibc_unclaimed(g, s->addr, s->addr + s->msize, &claim) ||
-            !begins_with_chunks(g, s, &head))
+        uint64_t head;
+        if (!is_heap_segment(g, s) || hr_map_get(&g->seen, s->addr) != HR_NONE || !begins_with_chunks(g, s, &head))
             continue;
         HR_TRY(glibc_regionvec_push(&g->regions,
                                     (struct glibc_region){.addr = s->addr, .end = s->addr + s->msize,

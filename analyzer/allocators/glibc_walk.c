@@ -174,6 +174,7 @@ static inline __attribute__((always_inline)) enum hr_status walk(struct glibc *g
             report_cut(g, next, end);
             return hr_emit(b, at.p + 2 * w, size - w, HR_USED); /* its own header is there; in use is the likelier */
         }
+        glibc_fetch_ahead(&win, next, size);
         if (!(nhead & GLIBC_PREV_INUSE)) {
             state = HR_FREE;
             if (__builtin_expect(glibc_load(&win, next, w, big, &foot) && foot != size, 0)) {

@@ -18,7 +18,7 @@ void hr_cur_seek(struct hr_cursor *c, uint64_t off)
         c->bad = true;
         c->p = c->end;
     } else {
-        c->p = c->start + off;
+        c->p = off ? c->start + off : c->start; /* NULL + 0 is undefined */
     }
 }
 

@@ -102,7 +102,7 @@ static void print_help(struct hr_out *o, const struct hr_verb *v)
     if (v && v != verbs[0]) {
         hr_outf(o, "usage: heapray %s%s%s%s [OPTION...]\n\n", v->name, v->needs_image ? " CORE" : "", *v->args ? " " : "", v->args);
         hr_out_wrap(o, 0, v->help);
-        hr_outf(o, "\nAll options: heapray --help. Manual: man heapray-%s\n", v->name);
+        hr_outf(o, "\nAll options: heapray --help. Manual: man heapray-%.*s\n", (int)strcspn(v->name, " "), v->name);
         return;
     }
     hr_outf(o, "heapray: where did the memory go? X-rays for the heap of a dead, distant or tiny program.\n\n"

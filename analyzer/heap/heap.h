@@ -183,6 +183,8 @@ struct hr_heap {
     uint8_t *evidence;         /* enum hr_evidence per block */
     uint8_t *reach;            /* enum hr_reach per block */
     hr_id *owner;              /* block/root that owns it as a part (list items, hash table …), HR_NONE none */
+    uint8_t *handle;           /* per block: bytes from its start to what the program's pointers name (CPython: behind the
+                                * collector's head), which counts as its start; NULL: 0 for all */
     struct hr_rootvec roots;
     bool roots_complete;       /* false: memory that may hold pointers is missing from the image: no leak is certain */
 };

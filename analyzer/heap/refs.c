@@ -9,7 +9,7 @@ hr_id hr_refs_target(const struct hr_refs *r, uint64_t word, bool *start_ret)
 {
     uint64_t into;
     hr_id id = hr_heap_at(r->h, word, &into);
-    *start_ret = id != HR_NONE && into == 0;
+    *start_ret = id != HR_NONE && (into == 0 || (r->h->handle && r->h->handle[id] == into));
     if (id == HR_NONE && word & r->tag)
         id = hr_heap_at(r->h, word & ~r->tag, NULL);
     return id;

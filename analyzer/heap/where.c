@@ -90,14 +90,14 @@ hr_id hr_heap_at(const struct hr_heap *h, uint64_t addr, uint64_t *into_ret)
 hr_id hr_heap_at(const struct hr_heap *h, uint64_t addr, uint64_t *into_ret) { return heap_at(h, addr, into_ret); }
 #endif
 
-/* One past the last block may be where another mapping begins (a thread's stack right behind an mmapped chunk is common, and
- * the thread's descriptor says where its stack begins): then the address is that mapping's. */
+/* One past the last block may be where another mapping begins: a thread's stack right behind an mmapped chunk is common, and the
+ * thread's descriptor says where its stack begins. Then the address is that mapping's. Two anonymous mappings side by side are one
+ * segment, so mapped memory at a page's start is enough; no block but one that fills its mapping to the last byte ends there. */
 static bool begins_mapping(const struct hr_heap *h, uint64_t addr)
 {
-    if (!h->image)
-        return false;
-    uint32_t i = hr_image_seg_above(h->image, addr);
-    return i < h->image->segs.n && h->image->segs.v[i].addr == addr;
+    enum { PAGE = 4096 }; /* the smallest; of a larger one, the mapping's start shows */
+    const struct hr_segment *s = h->image ? hr_image_find(h->image, addr, NULL) : NULL;
+    return s && (s->addr == addr || addr % PAGE == 0);
 }
 
 /* Where each piece ends for lookups: at the next one, or one past all blocks so far (hosts reach over their parts). */

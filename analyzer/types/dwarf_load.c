@@ -172,10 +172,10 @@ static enum hr_status from_cache(struct hr_types *t, uint32_t module, const stru
 
 /* In proportion to the input, so that a small hostile one costs little. Measured: 30 MB of .debug_info a second, 3 bytes
  * of memory for each. */
-static struct hr_child_limits limits(const struct job *job, const struct hr_dwarf_options *opt)
+struct hr_child_limits hr_dwarf_limits(const struct hr_elf *elf, const struct hr_elf *alt, const struct hr_dwarf_options *opt)
 {
     static const char *const secs[] = {".debug_info", ".debug_types", ".debug_str", ".debug_line"};
-    const struct hr_elf *file[2] = {job->elf, job->alt};
+    const struct hr_elf *file[2] = {elf, alt};
     uint64_t bytes = 0;
     for (size_t i = 0; i < 2; i++)
         for (size_t k = 0; file[i] && k < sizeof secs / sizeof *secs; k++) {
@@ -192,7 +192,7 @@ static enum hr_status from_child(struct hr_types *t, uint32_t module, const stru
                                  const char *cache_name)
 {
     const struct hr_module *m = &t->image->modules.v[module];
-    struct hr_child_limits lim = limits(job, opt);
+    struct hr_child_limits lim = hr_dwarf_limits(job->elf, job->alt, opt);
     struct hr_u8vec blob;
     char why[128] = "", name[256];
     uint32_t flags = 0;

@@ -180,6 +180,26 @@ static enum hr_status parameter_pack(struct hr_dw *d, Dwarf_Die pack, struct hr_
     return HR_OK;
 }
 
+/* Rust's enums: the variants lie over each other, so the struct is a union of them. */
+static enum hr_status variants(struct hr_dw *d, Dwarf_Die part, struct hr_type_row *row)
+{
+    Dwarf_Die variant = NULL, child = NULL;
+    Dwarf_Half tag;
+    row->kind = HR_T_UNION;
+    while (each_child(d, part, &variant, &tag)) {
+        if (tag != DW_TAG_variant)
+            continue;
+        for (child = NULL; each_child(d, variant, &child, &tag);) {
+            struct hr_dw_attrs a;
+            if (tag != DW_TAG_member)
+                continue;
+            HR_TRY(hr_dw_attrs(d, child, &a));
+            HR_TRY(member(d, tag, &a, row));
+        }
+    }
+    return HR_OK;
+}
+
 /* Fields, bases and template parameters, which have to lie together in their columns. What else a struct holds (nested
  * types, static members) is left to the walker. */
 static enum hr_status members(struct hr_dw *d, Dwarf_Die die, struct hr_type_row *row, bool *more_ret)
@@ -201,6 +221,8 @@ static enum hr_status members(struct hr_dw *d, Dwarf_Die die, struct hr_type_row
             HR_TRY(template_parameter(d, tag, &a, row));
         } else if (tag == DW_TAG_GNU_template_parameter_pack) {
             HR_TRY(parameter_pack(d, child, row));
+        } else if (tag == DW_TAG_variant_part) {
+            HR_TRY(variants(d, child, row));
         } else if (hr_dw_is_type(tag) || tag == DW_TAG_variable || tag == DW_TAG_subprogram) {
             *more_ret = true;
         }

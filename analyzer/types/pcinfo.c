@@ -194,8 +194,7 @@ static enum hr_status accept(struct fill *f, uint32_t m, struct hr_span b)
 
 static enum hr_status by_child(void *opt, struct hr_pc_query *q, struct hr_u8vec *ret, char *why, size_t cap)
 {
-    const struct hr_dwarf_options *o = opt;
-    struct hr_child_limits lim = {o ? o->max_memory : 0, o ? o->max_seconds : 0, 0};
+    struct hr_child_limits lim = hr_dwarf_limits(q->elf, q->alt, opt);
     return hr_child_run(hr_dwarf_pc, q, &lim, ret, why, cap);
 }
 

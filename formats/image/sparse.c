@@ -68,7 +68,8 @@ enum hr_status hr_sparse_finish(struct hr_sparse *s, struct hr_image *img, const
 {
     hr_str label;
     HR_TRY(hr_strs_addz(img->strs, name, &label));
-    qsort(s->runs.v, s->runs.n, sizeof *s->runs.v, by_addr);
+    if (s->runs.n) /* qsort wants an array even for nothing */
+        qsort(s->runs.v, s->runs.n, sizeof *s->runs.v, by_addr);
     for (size_t i = 0; i < s->runs.n;) {
         uint64_t end = s->runs.v[i].addr + s->runs.v[i].n;
         size_t j = i + 1;

@@ -112,6 +112,16 @@ static enum hr_status apply(struct hr_rules *r, struct vm *m, const struct allow
     return HR_OK;
 }
 
+/* With --only, an allowance of rules that did not run is not "unused". */
+static bool concerned(const struct hr_rules *r, const struct allow *a)
+{
+    for (uint32_t k = 0; k < a->nrules; k++)
+        for (size_t i = 0; i < r->rules.n; i++)
+            if (!strcmp(r->rules.v[i]->name, a->rules[k]) && r->rules.v[i]->chosen && !r->rules.v[i]->off)
+                return true;
+    return false;
+}
+
 enum hr_status hr_run_allows(struct hr_rules *r, struct vm *m, struct hr_findings *out)
 {
     uint32_t today = today_of(r);
@@ -120,6 +130,8 @@ enum hr_status hr_run_allows(struct hr_rules *r, struct vm *m, struct hr_finding
     m->out_of_fuel = false;
     for (size_t i = 0; i < r->allows.n; i++) {
         const struct allow *a = r->allows.v[i];
+        if (!concerned(r, a))
+            continue;
         struct hr_allowance w = {.name = hr_strdup(a->name), .reason = hr_strdup(a->reason), .expires = a->expires, .max_count = a->max_count};
         enum hr_status st = w.name && w.reason ? apply(r, m, a, today, &w) : HR_NOMEM;
         if (st == HR_OK)

@@ -3,7 +3,7 @@
  * The heap is made in memory as glibc lays it out (16-byte granules, 32 to 64 bytes a chunk, its size before each block). Shapes:
  * lists: 64 lists in parallel, each in order of allocation; shuffled: the same in random order of memory; tree: a binary tree in
  * random order; array: one array of pointers to all; chain: a single list in random order (no two misses can overlap); lost:
- * lists that nothing points at, so all of it is leaked. */
+ * lists that nothing points at, so all of it is leaked; large: lists of which three blocks in seven have 0.5 to 1.5 KB. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +18,7 @@
 static uint8_t *mem;
 static uint64_t base = 0x555555560000, size;
 static uint32_t n, *off; /* granule of each block */
+static bool large;
 
 static double cpu(void)
 {
@@ -34,9 +35,13 @@ static void lay_out(bool array)
     off = malloc(sizeof *off * n);
     uint64_t at = array ? (n + 2) * 8ull / 16 * 16 + 16 : 32;
     for (uint32_t i = 0; off && i < n; i++) {
-        unsigned r = hr_mix(i) % 10;
+        uint64_t mix = hr_mix(i);
+        unsigned r = (unsigned)(mix % 10);
         off[i] = (uint32_t)(at / 16);
-        at += i || !array ? (r < 5 ? 32 : r < 8 ? 48 : 64) : 32;
+        if (large && mix >> 40 & 7 && (mix >> 40 & 7) <= 3)
+            at += 528 + (mix >> 50) % 1024 / 16 * 16;
+        else
+            at += i || !array ? (r < 5 ? 32 : r < 8 ? 48 : 64) : 32;
     }
     size = at;
     mem = calloc(1, size + 64);
@@ -67,7 +72,7 @@ static uint32_t *permutation(bool shuffle)
 static uint32_t link_up(const char *shape, uint64_t *root)
 {
     bool array = !strcmp(shape, "array"), tree = !strcmp(shape, "tree");
-    uint32_t lists = !strcmp(shape, "chain") || tree ? 1 : 64, *p = permutation(strcmp(shape, "lists") && strcmp(shape, "lost"));
+    uint32_t lists = !strcmp(shape, "chain") || tree ? 1 : 64, *p = permutation(strcmp(shape, "lists") && strcmp(shape, "lost") && !large);
     if (array) {
         for (uint32_t i = 0; i < n; i++)
             memcpy(mem + 8 * (i + 1), &(uint64_t){addr(p[i])}, 8);
@@ -122,6 +127,7 @@ static void bench(const char *shape)
 {
     static uint64_t root[64];
     bool array = !strcmp(shape, "array");
+    large = !strcmp(shape, "large");
     lay_out(array);
     uint32_t roots = link_up(shape, root);
     struct hr_strs *strs;
@@ -169,11 +175,11 @@ static void bench(const char *shape)
 
 int main(int argc, char **argv)
 {
-    static const char *const all[] = {"lists", "shuffled", "tree", "array", "chain", "lost"};
+    static const char *const all[] = {"lists", "shuffled", "tree", "array", "chain", "lost", "large"};
     n = argc > 1 ? (uint32_t)atof(argv[1]) : 10000000;
     for (int i = 2; i < argc; i++)
         bench(argv[i]);
-    for (int i = 0; argc < 3 && i < 6; i++)
+    for (int i = 0; argc < 3 && i < 7; i++)
         bench(all[i]);
     return 0;
 }

@@ -62,6 +62,7 @@ def main():
     ap.add_argument("what", nargs="*", default=["1e5", "1e6", "1e7", "2.5e7", "7e6:large"])
     args = ap.parse_args()
     os.chdir(TOP)
+    args.b = os.path.abspath(args.b)
     folder = tempfile.mkdtemp(prefix="hr-bench-")
     try:
         for what in args.what:

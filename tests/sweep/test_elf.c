@@ -4,8 +4,8 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include "tests/fuzz/fuzz_elf.c"
 #include "tests/fuzz/load_core.h"
+#include "tests/fuzz/load_elf.h"
 #include "tests/make/mk.h"
 #include "tests/tap.h"
 
@@ -35,7 +35,7 @@ static void alone(const uint8_t *p, size_t n, void *ctx)
     (void)ctx;
     uint8_t *copy = malloc(n ? n : 1);
     memcpy(copy, p, n);
-    LLVMFuzzerTestOneInput(copy, n);
+    load_elf(copy, n);
     free(copy);
 }
 

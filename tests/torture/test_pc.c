@@ -1,6 +1,5 @@
 /* Locals of frames with every allocation failing in turn, and all from one on: an answer or none, no crash, no leak. */
-#define LLVMFuzzerTestOneInput target
-#include "tests/fuzz/fuzz_pc.c"
+#include "tests/fuzz/pc.h"
 #include "tests/tap.h"
 
 #include "analyzer/base/mem.h"
@@ -23,12 +22,12 @@ int main(void)
         size_t n = load(seeds[i]);
         OK(n, "%s is there", seeds[i]);
         hr_mem_fail(0, false);
-        target(file, n);
+        pc_target(file, n);
         uint64_t all = hr_mem_count(), step = all / 400 + 1;
         for (uint64_t k = 1; k <= all; k += step)
             for (int after = 0; after < 2; after++) {
                 hr_mem_fail(k, after);
-                target(file, n);
+                pc_target(file, n);
             }
         hr_mem_fail(0, false);
         OK(all > 20, "%llu allocations, every %llu. failed, once and from then on", (unsigned long long)all, (unsigned long long)step);

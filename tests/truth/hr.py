@@ -88,6 +88,7 @@ def start(argv, env=None, ready=b"ready", seconds=120, cwd=None, say=None):
     p = subprocess.Popen(argv, stdin=subprocess.DEVNULL if say is None else subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT, cwd=cwd or SCRATCH,
                          env=dict(os.environ, **(env or {})))
     _started.append(p)
+    p.out = out
     if say is not None:
         p.stdin.write(say)
         p.stdin.flush()
@@ -102,6 +103,18 @@ def start(argv, env=None, ready=b"ready", seconds=120, cwd=None, say=None):
             break
         time.sleep(0.01)
     raise RuntimeError(f"{argv[0]} did not get ready ({p.poll()}): {said[-500:]!r}")
+
+
+def wait_for(p, what, seconds=60):
+    """All that a started program has printed, once it contains `what` (bytes)."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        p.out.seek(0)
+        said = p.out.read()
+        if what in said:
+            return said.decode(errors="replace")
+        time.sleep(0.02)
+    raise RuntimeError(f"did not say {what!r}: {said[-500:]!r}")
 
 
 def gcore(pid, name):

@@ -13,7 +13,7 @@ FLEX, POLY, BITFIELD, ANON, BASE, VIRTUAL = 16, 2, 8, 32, 1, 2
 
 
 def compile(cc, name, sources, *flags):
-    r = subprocess.run([cc, "-D_GNU_SOURCE", "-w", "-o", hr.path(name), *[f"{PROG}/{s}" for s in sources], *flags], capture_output=True,
+    r = subprocess.run([cc, *(["-D_GNU_SOURCE", "-w"] if cc != "rustc" else []), "-o", hr.path(name), *[f"{PROG}/{s}" for s in sources], *flags], capture_output=True,
                        text=True, cwd=hr.SCRATCH)
     return hr.path(name) if r.returncode == 0 else None
 
@@ -244,6 +244,16 @@ def of_cxx():
         cxx_shape(label, t)
 
 
+def of_rust():
+    exe = compile("rustc", "rust", ["layout.rs"], "-g", "-Anon_snake_case", "--crate-name=layout") if shutil.which("rustc") else None
+    if not exe:
+        hr.skip("rustc", "cannot be compiled here")
+        return
+    t = Table(exe)
+    compare("rustc", t, said_by(exe), 0)
+    hr.eq([v["type"] for v in t.var("layout::COUNT")], ["u64"], "rustc: a static")
+
+
 def dynamic_types():
     """Objects of a core say their class: with DWARF, and stripped."""
     for label, flags, strip in (("g++", ["-g"], False), ("g++ -fno-rtti", ["-g", "-O0"], False), ("stripped", ["-g", "-rdynamic"], True),
@@ -327,5 +337,5 @@ def cache():
     hr.eq((run(), os.listdir(where)), (fresh, []), "a directory that others may write to is not used")
 
 
-hr.main([t for t in (of_c, of_cxx, dynamic_types, symbols, separate_files, other_machines, cache)
+hr.main([t for t in (of_c, of_cxx, of_rust, dynamic_types, symbols, separate_files, other_machines, cache)
          if t.__name__ in os.environ.get("ONLY", t.__name__)])

@@ -170,6 +170,27 @@ static void merging(void)
     }
 }
 
+/* C lets two files have a `struct B` of their own: who only declares one means neither for sure. C++ does not. */
+static void ambiguous(void)
+{
+    for (int cxx = 0; cxx < 2; cxx++) {
+        struct hr_types t = table(), all = table();
+        uint8_t flag = cxx ? HR_TF_CXX : 0;
+        hr_type one = add(&t, (struct hr_type_row){.kind = HR_T_STRUCT, .name = str("B"), .size = 8, .flags = flag, .decl_line = 1});
+        hr_type two = add(&t, (struct hr_type_row){.kind = HR_T_STRUCT, .name = str("B"), .size = 16, .flags = flag, .decl_line = 2});
+        hr_type d = add(&t, (struct hr_type_row){.kind = HR_T_STRUCT, .name = str("B"), .flags = HR_TF_DECLARATION | HR_TF_UNSIZED | flag});
+        struct hr_u32vec map;
+        if (hr_types_merge(&all, &t, 0, 0, &map) != HR_OK)
+            abort();
+        OK(map.v[one] != map.v[two] && map.v[one] && map.v[two], "two definitions of one name are two rows");
+        const struct hr_type_row *r = hr_type_get(&all, map.v[d]);
+        OK(!!(r->flags & HR_TF_DECLARATION) == !cxx, cxx ? "a C++ declaration is the first" : "a C declaration is left open");
+        hr_u32vec_deinit(&map);
+        hr_types_deinit(&t);
+        hr_types_deinit(&all);
+    }
+}
+
 /* Types no compiler writes. */
 static void impossible(void)
 {
@@ -371,6 +392,7 @@ int main(void)
         return 1;
     names();
     merging();
+    ambiguous();
     impossible();
     flat();
     children();

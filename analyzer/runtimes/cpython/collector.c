@@ -1,0 +1,251 @@
+/* The cyclic collector, redone: what gc.collect() would free. For every tracked object of all generations, its count less the
+ * visits of the others; what is left above zero is held from outside, and so is all that these visit; the rest is garbage.
+ * (Modules/gcmodule.c of each version; Python/gc.c from 3.13 on.) */
+#include <stdlib.h>
+#include <string.h>
+
+#include "analyzer/base/bits.h"
+#include "analyzer/runtimes/cpython/py.h"
+
+enum { MAX_TRACKED = 1u << 30 };
+
+struct gc {
+    struct hr_py *py;
+    struct hr_u32vec node;     /* tracked objects: their blocks */
+    struct hr_u64vec addr;
+    uint32_t *index;           /* block -> index in node, HR_NONE */
+    int64_t *refs;
+    struct hr_bits alive;
+    struct hr_u32vec todo;
+    bool broken, out_of_memory;
+    bool outside;              /* a tracked object is in no block that we know */
+};
+
+/* ---- lists ---- */
+static uint64_t collector_state(const struct hr_py *py, uint32_t interpreter)
+{
+    const struct hr_cpython *c = py->c;
+    if (hr_py_has(c, HR_PY_IS_GC))
+        return interpreter < c->ninterp ? c->interp[interpreter] + (uint64_t)c->at[HR_PY_IS_GC] : 0;
+    if (interpreter)
+        return 0;
+    return c->runtime && hr_py_has(c, HR_PY_RT_GC) ? c->runtime + (uint64_t)c->at[HR_PY_RT_GC] : 0;
+}
+
+/* Address of a generation's record (3 = permanent); 0 when there is none. */
+static uint64_t generation_at(const struct hr_py *py, uint32_t interpreter, unsigned g)
+{
+    const struct hr_cpython *c = py->c;
+    uint64_t state = collector_state(py, interpreter);
+    if (state && g == 3)
+        return hr_py_has(c, HR_PY_GC_PERMANENT) ? state + (uint64_t)c->at[HR_PY_GC_PERMANENT] : 0;
+    uint64_t first = 0;
+    if (state && hr_py_has(c, HR_PY_GC_GENERATIONS))
+        first = state + (uint64_t)c->at[HR_PY_GC_GENERATIONS];
+    else if (!state && !interpreter && g < 3)
+        first = hr_py_symbol(c, "generations"); /* a static of gcmodule.c up to 3.6 */
+    return first ? first + g * (uint64_t)c->at[HR_PYS_GENERATION] : 0;
+}
+
+static bool walk_list(const struct hr_py *py, uint64_t head, void (*fn)(void *ctx, uint64_t obj), void *ctx)
+{
+    uint64_t at = hr_py_word(py->c, head, HR_PY_GC_NEXT), mask = py->minor >= 0x0308 ? ~3ull : ~0ull;
+    for (uint32_t n = 0; n < MAX_TRACKED; n++) {
+        at &= mask;
+        if (at == head)
+            return true;
+        if (!at || !hr_image_find(py->img, at, NULL))
+            return false;
+        fn(ctx, at + (uint64_t)py->c->at[HR_PYS_GC_HEAD]);
+        at = hr_py_word(py->c, at, HR_PY_GC_NEXT);
+    }
+    return false;
+}
+
+bool hr_py_gc_list(struct hr_py *py, unsigned generation, void (*fn)(void *ctx, uint64_t obj), void *ctx)
+{
+    bool ok = true, any = false;
+    for (uint32_t i = 0; i < (py->c->ninterp ? py->c->ninterp : 1); i++) {
+        uint64_t head = generation_at(py, i, generation);
+        if (!head)
+            continue;
+        any = true;
+        ok &= walk_list(py, head, fn, ctx);
+    }
+    return any && ok;
+}
+
+static void count_one(void *ctx, uint64_t obj)
+{
+    (void)obj;
+    ++*(uint64_t *)ctx;
+}
+
+static void track(void *ctx, uint64_t obj)
+{
+    struct gc *g = ctx;
+    hr_id id = hr_py_node(g->py, obj);
+    if (id == HR_NONE) {
+        g->outside = true;
+        return;
+    }
+    if (g->index[id] != HR_NONE) { /* on two lists, or a loop that is not the whole list */
+        g->broken = true;
+        return;
+    }
+    g->index[id] = (uint32_t)g->node.n;
+    if (hr_u32vec_push(&g->node, id) != HR_OK || hr_u64vec_push(&g->addr, obj) != HR_OK)
+        g->out_of_memory = true;
+}
+
+/* ---- arithmetic ---- */
+static uint32_t tracked_index(const struct gc *g, uint64_t target)
+{
+    hr_id id = hr_py_node(g->py, target);
+    return id == HR_NONE ? HR_NONE : g->index[id];
+}
+
+/* Does tp_traverse of this type visit the type itself? Instances of Python classes do from 3.9 on (bpo-40217). */
+static bool visits_type(const struct gc *g, uint64_t type)
+{
+    return g->py->minor >= 0x0309 && hr_py_word(g->py->c, type, HR_PY_TP_FLAGS) & HR_PYF_HEAPTYPE;
+}
+
+static bool visited(const struct gc *g, uint64_t target, enum hr_py_ref kind)
+{
+    return kind == HR_PR_STRONG || (kind == HR_PR_TYPE && visits_type(g, target));
+}
+
+static void subtract(void *ctx, uint64_t target, uint32_t off, enum hr_py_ref kind, uint8_t surety)
+{
+    struct gc *g = ctx;
+    (void)off, (void)surety;
+    uint32_t i = visited(g, target, kind) ? tracked_index(g, target) : HR_NONE;
+    if (i != HR_NONE)
+        g->refs[i]--;
+}
+
+static void revive(void *ctx, uint64_t target, uint32_t off, enum hr_py_ref kind, uint8_t surety)
+{
+    struct gc *g = ctx;
+    (void)off, (void)surety;
+    uint32_t i = visited(g, target, kind) ? tracked_index(g, target) : HR_NONE;
+    if (i != HR_NONE && hr_bits_claim(&g->alive, i) && hr_u32vec_push(&g->todo, i) != HR_OK)
+        g->out_of_memory = true;
+}
+
+static void traverse(struct gc *g, uint32_t i, hr_py_ref_fn *fn)
+{
+    const struct hr_py_type t = g->py->types.v[g->py->object[g->node.v[i]]];
+    hr_py_refs(g->py, g->addr.v[i], &t, fn, g);
+}
+
+/* tp_del up to 3.3, and __del__ of 2.7's classes, make a cycle uncollectable, and all that it leads to. */
+static bool has_legacy_finalizer(struct gc *g, uint32_t i)
+{
+    const struct hr_py_type *t = &g->py->types.v[g->py->object[g->node.v[i]]];
+    if (g->py->minor >= 0x0300)
+        return hr_py_word(g->py->c, t->addr, HR_PY_TP_DEL) != 0;
+    return hr_py_word(g->py->c, t->addr, HR_PY_TP_DEL) != 0; /* 2.7's heap types with __del__ have slot_tp_del here */
+}
+
+static void close_over(struct gc *g)
+{
+    while (g->todo.n && !g->out_of_memory)
+        traverse(g, g->todo.v[--g->todo.n], revive);
+}
+
+static enum hr_status divide(struct gc *g, struct hr_py_gc *ret)
+{
+    uint32_t n = (uint32_t)g->node.n;
+    for (uint32_t i = 0; i < n; i++)
+        g->refs[i] = hr_py_refcount(g->py, g->addr.v[i]);
+    for (uint32_t i = 0; i < n; i++)
+        traverse(g, i, subtract);
+    for (uint32_t i = 0; i < n; i++)
+        if (g->refs[i] > 0 && hr_bits_claim(&g->alive, i))
+            HR_TRY(hr_u32vec_push(&g->todo, i));
+    close_over(g);
+    /* what is left is unreachable; of that, what legacy finalizers hold is uncollectable */
+    struct hr_bits before;
+    HR_TRY(hr_bits_init(&before, n + 1));
+    memcpy(before.w, g->alive.w, (n / 64 + 1) * 8);
+    for (uint32_t i = 0; i < n; i++)
+        if (!hr_bits_get(&before, i) && has_legacy_finalizer(g, i) && hr_bits_claim(&g->alive, i) && hr_u32vec_push(&g->todo, i) != HR_OK)
+            g->out_of_memory = true;
+    close_over(g);
+    enum hr_status st = g->out_of_memory ? HR_NOMEM : HR_OK;
+    for (uint32_t i = 0; i < n && st == HR_OK; i++) {
+        if (!hr_bits_get(&g->alive, i))
+            st = hr_u64vec_push(&ret->garbage, g->addr.v[i]);
+        else if (!hr_bits_get(&before, i))
+            st = hr_u64vec_push(&ret->uncollectable, g->addr.v[i]);
+    }
+    hr_bits_deinit(&before);
+    ret->collect_returns = ret->garbage.n + ret->uncollectable.n;
+    return st;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static void read_state(struct hr_py *py, struct hr_py_gc *ret)
+{
+    uint64_t state = collector_state(py, 0), sym;
+    if (state) {
+        ret->enabled = hr_py_uint(py->c, state, HR_PY_GC_ENABLED, 4) != 0;
+        ret->collecting = hr_py_uint(py->c, state, HR_PY_GC_COLLECTING, 4) != 0;
+    } else {
+        uint64_t v;
+        ret->enabled = (sym = hr_py_symbol(py->c, "enabled")) && hr_image_uint(py->img, sym, 4, &v) && v;
+        ret->collecting = (sym = hr_py_symbol(py->c, "collecting")) && hr_image_uint(py->img, sym, 4, &v) && v;
+    }
+    for (unsigned g = 0; g < 3; g++) {
+        uint64_t record = generation_at(py, 0, g);
+        ret->threshold[g] = (uint32_t)hr_py_uint(py->c, record, HR_PY_GEN_THRESHOLD, 4);
+        ret->count[g] = (uint32_t)hr_py_uint(py->c, record, HR_PY_GEN_COUNT, 4);
+        hr_py_gc_list(py, g, count_one, &ret->members[g]);
+    }
+    hr_py_gc_list(py, 3, count_one, &ret->frozen);
+}
+
+enum hr_status hr_py_gc_predict(struct hr_py *py, struct hr_py_gc *ret)
+{
+    *ret = (struct hr_py_gc){.garbage.max = MAX_TRACKED, .uncollectable.max = MAX_TRACKED};
+    struct gc g = {.py = py, .node.max = MAX_TRACKED, .addr.max = MAX_TRACKED, .todo.max = MAX_TRACKED};
+    read_state(py, ret);
+    g.index = hr_alloc(((size_t)py->heap->n + 1) * sizeof *g.index);
+    if (!g.index)
+        return HR_NOMEM;
+    memset(g.index, 0xff, ((size_t)py->heap->n + 1) * sizeof *g.index);
+    bool lists = true;
+    for (unsigned gen = 0; gen < 3; gen++)
+        lists &= hr_py_gc_list(py, gen, track, &g);
+    ret->exact = lists && !g.broken && !g.outside && !ret->collecting;
+    enum hr_status st = g.out_of_memory ? HR_NOMEM : HR_OK;
+    g.refs = st == HR_OK ? hr_zalloc(g.node.n + 1, sizeof *g.refs) : NULL;
+    if (!g.refs || hr_bits_init(&g.alive, g.node.n + 1) != HR_OK)
+        st = HR_NOMEM;
+    if (st == HR_OK)
+        st = divide(&g, ret);
+    if (ret->garbage.n)
+        qsort(ret->garbage.v, ret->garbage.n, sizeof *ret->garbage.v, by_value);
+    if (ret->uncollectable.n)
+        qsort(ret->uncollectable.v, ret->uncollectable.n, sizeof *ret->uncollectable.v, by_value);
+    hr_free(g.index);
+    hr_free(g.refs);
+    hr_bits_deinit(&g.alive);
+    hr_u32vec_deinit(&g.node);
+    hr_u64vec_deinit(&g.addr);
+    hr_u32vec_deinit(&g.todo);
+    return st;
+}
+
+void hr_py_gc_deinit(struct hr_py_gc *g)
+{
+    hr_u64vec_deinit(&g->garbage);
+    hr_u64vec_deinit(&g->uncollectable);
+}

@@ -1,0 +1,93 @@
+/* Which blocks hold objects, and of which type. */
+#include <string.h>
+
+#include "analyzer/runtimes/cpython/py.h"
+
+/* Where the object of type t would start in a block depends on t alone; where its type word would be, on where it starts. */
+static uint32_t object_in(struct hr_py *py, const uint8_t *p, uint64_t size)
+{
+    unsigned word = py->img->word, gc = (unsigned)py->c->at[HR_PYS_GC_HEAD];
+    unsigned starts[3] = {0, gc, gc + 2 * word};
+    uint64_t type_off = (uint64_t)py->c->at[HR_PY_OB_TYPE], head = (uint64_t)py->c->at[HR_PYS_OBJECT];
+    uint64_t seen = 0;
+    for (unsigned i = 0; i < 3; i++) {
+        if (starts[i] + head > size)
+            break;
+        uint64_t type = hr_word_load(p + starts[i] + type_off, word, py->img->big);
+        if (!type || type & (word - 1) || type == seen)
+            continue;
+        seen = type;
+        uint32_t t = hr_py_type_at(py, type);
+        if (t == HR_NONE || hr_py_type(py, t)->pre != starts[i])
+            continue;
+        uint64_t count = hr_word_load(p + starts[i] + (uint64_t)py->c->at[HR_PY_OB_REFCNT], word, py->img->big);
+        if (starts[i] + hr_py_type(py, t)->basicsize > size + head && hr_py_type(py, t)->kind != HR_PK_STR && hr_py_type(py, t)->kind != HR_PK_INT)
+            continue; /* str and int are often smaller than their basicsize says */
+        if (!count || (py->minor < 0x030c && count >> 40))
+            continue;
+        return t;
+    }
+    return HR_NONE;
+}
+
+enum hr_status hr_py_find_objects(struct hr_py *py)
+{
+    const struct hr_heap *h = py->heap;
+    py->object = hr_alloc(((size_t)h->n + 1) * sizeof *py->object);
+    if (!py->object)
+        return HR_NOMEM;
+    struct hr_block_iter it = hr_block_iter(h, 0);
+    while (it.id < h->n) {
+        hr_id id = it.id;
+        uint64_t addr = hr_block_next(&it), size = hr_block_size(h, id);
+        py->object[id] = HR_NONE;
+        if (h->state[id] != HR_USED || size < (uint64_t)py->c->at[HR_PYS_OBJECT])
+            continue;
+        struct hr_span b = hr_image_peek(py->img, addr, hr_min(size, 64));
+        if (b.n >= hr_min(size, 64))
+            py->object[id] = object_in(py, b.p, size);
+    }
+    return HR_OK;
+}
+
+hr_id hr_py_node(const struct hr_py *py, uint64_t addr)
+{
+    uint64_t into;
+    hr_id id = hr_heap_at(py->heap, addr, &into);
+    if (id == HR_NONE || py->object[id] == HR_NONE || py->types.v[py->object[id]].pre != into)
+        return HR_NONE;
+    return id;
+}
+
+uint64_t hr_py_addr(const struct hr_py *py, hr_id node)
+{
+    if (node >= py->heap->n || py->object[node] == HR_NONE)
+        return 0;
+    return hr_block_addr(py->heap, node) + py->types.v[py->object[node]].pre;
+}
+
+uint32_t hr_py_object_type(struct hr_py *py, uint64_t addr)
+{
+    hr_id id = hr_py_node(py, addr);
+    if (id != HR_NONE)
+        return py->object[id];
+    if (!addr || addr & (py->img->word - 1u) || hr_heap_at(py->heap, addr, NULL) != HR_NONE)
+        return HR_NONE;
+    return hr_py_type_at(py, hr_py_word(py->c, addr, HR_PY_OB_TYPE)); /* a static object */
+}
+
+int64_t hr_py_refcount(const struct hr_py *py, uint64_t addr)
+{
+    uint64_t v = hr_py_word(py->c, addr, HR_PY_OB_REFCNT);
+    if (py->minor >= 0x030e || py->img->word == 4)
+        return (int32_t)v;
+    return (int64_t)v;
+}
+
+bool hr_py_immortal(const struct hr_py *py, uint64_t addr)
+{
+    uint64_t v = hr_py_word(py->c, addr, HR_PY_OB_REFCNT);
+    if (py->minor >= 0x030c)
+        return py->img->word == 8 ? (int32_t)v < 0 || (uint32_t)v >= 0xc0000000u : (uint32_t)v >= 0x3fffffffu;
+    return py->minor == 0x030b && v >= 999999999 / 2 && v <= 999999999u * 2ull;
+}

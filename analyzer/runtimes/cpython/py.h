@@ -1,0 +1,119 @@
+/* The CPython runtime: types, objects in blocks, exact references, sizes, values, collector, reference counts, stacks.
+ * Private to analyzer/runtimes/cpython/, but for the API at the end, which the command line uses.
+ *
+ * An object is named by its address (where ob_refcnt lies); py->object says which type index the object in a block has. Static
+ * objects (types, small ints, interned constants of the interpreter) are roots of kind HR_ROOT_OBJECT: nodes behind the blocks. */
+#ifndef HR_RUNTIMES_CPYTHON_PY_H
+#define HR_RUNTIMES_CPYTHON_PY_H
+
+#include "analyzer/allocators/cpython/cpython.h"
+#include "analyzer/base/bits.h"
+#include "analyzer/runtimes/runtime.h"
+
+/* What the references and the value of an instance look like: decided by the nearest built-in base. */
+enum hr_py_kind {
+    HR_PK_OBJECT,      /* no special layout: the words of tp_basicsize, __dict__, __slots__ */
+    HR_PK_TYPE, HR_PK_NONE, HR_PK_INT2 /* 2.7's int */, HR_PK_INT, HR_PK_FLOAT, HR_PK_COMPLEX, HR_PK_STR, HR_PK_BYTES,
+    HR_PK_BYTEARRAY, HR_PK_LIST, HR_PK_TUPLE, HR_PK_DICT, HR_PK_SET, HR_PK_FUNCTION, HR_PK_CODE, HR_PK_CELL, HR_PK_FRAME,
+    HR_PK_GENERATOR, HR_PK_MODULE, HR_PK_WEAKREF, HR_PK_CLASSIC_INSTANCE, HR_PK_CLASSIC_CLASS, HR_PK_DEQUE, HR_PK_ODICT,
+    HR_PK_MEMORYVIEW, HR_PK_ARRAY, HR_PK_NDARRAY, HR_PK_EXCEPTION, HR_PK_TRACEBACK, HR_PK_BUILTIN_METHOD, HR_PK_OPAQUE /* no references */
+};
+
+/* tp_flags (Include/object.h of each version; the numbers are those of cpython-layouts.md, section 5) */
+#define HR_PYF_INLINE_VALUES (1ull << 2)   /* 3.13 */
+#define HR_PYF_MANAGED_WEAKREF (1ull << 3) /* 3.12 */
+#define HR_PYF_MANAGED_DICT (1ull << 4)    /* 3.11 */
+#define HR_PYF_HEAPTYPE (1ull << 9)
+#define HR_PYF_GC (1ull << 14)
+#define HR_PYF_LONG_SUBCLASS (1ull << 24)
+#define HR_PYF_LIST_SUBCLASS (1ull << 25)
+#define HR_PYF_TUPLE_SUBCLASS (1ull << 26)
+#define HR_PYF_BYTES_SUBCLASS (1ull << 27)
+#define HR_PYF_UNICODE_SUBCLASS (1ull << 28)
+#define HR_PYF_DICT_SUBCLASS (1ull << 29)
+#define HR_PYF_EXC_SUBCLASS (1ull << 30)
+#define HR_PYF_TYPE_SUBCLASS (1ull << 31)
+
+struct hr_py_type {
+    uint64_t addr, flags, basicsize, itemsize, base;
+    int64_t dictoffset, weaklistoffset;
+    hr_type row;            /* in the type table: "module.qualname" */
+    hr_str name;            /* the same */
+    uint8_t kind;           /* enum hr_py_kind */
+    uint8_t pre;            /* bytes between block start and object: collector head and pre-header */
+    uint32_t plan;          /* traverse plan, HR_NONE = not read */
+};
+HR_VEC(hr_pytypevec, struct hr_py_type)
+
+struct hr_py {
+    struct hr_runtime_in in;
+    const struct hr_image *img;
+    struct hr_heap *heap;
+    struct hr_cpython *c;
+    unsigned minor;         /* 0x030b */
+    struct hr_pytypevec types;
+    struct hr_map type_index;   /* address -> index in types; negative answers are kept, too (HR_PY_NO_TYPE) */
+    uint32_t *object;       /* per block: type index of the object in it, HR_NONE = no object */
+    hr_id *owner;           /* per block: the block of the object that owns it as a part, HR_NONE */
+    struct hr_bits covered; /* per block: a part whose content its owner's references give; others are read as C */
+};
+enum { HR_PY_NO_TYPE = UINT32_MAX - 1 };
+
+/* ---- types.c ---- */
+/* Index of the type object at addr, read and checked on first sight; HR_NONE when there is none. */
+uint32_t hr_py_type_at(struct hr_py *py, uint64_t addr);
+static inline const struct hr_py_type *hr_py_type(const struct hr_py *py, uint32_t i) { return &py->types.v[i]; }
+
+/* ---- objects.c ---- */
+/* Fills py->object from all used blocks. */
+enum hr_status hr_py_find_objects(struct hr_py *py) HR_MUST;
+/* Node of the object at exactly `addr` (heap or static), HR_NONE when there is none. */
+hr_id hr_py_node(const struct hr_py *py, uint64_t addr);
+/* Address of the object in a node; 0 when it is none. */
+uint64_t hr_py_addr(const struct hr_py *py, hr_id node);
+/* Type index of the object at addr by its own header, HR_NONE when it is no object. */
+uint32_t hr_py_object_type(struct hr_py *py, uint64_t addr);
+int64_t hr_py_refcount(const struct hr_py *py, uint64_t addr); /* as stored; see hr_py_immortal */
+bool hr_py_immortal(const struct hr_py *py, uint64_t addr);
+
+/* ---- refs.c ---- */
+enum hr_py_ref {
+    HR_PR_STRONG,    /* counted, and visited by tp_traverse */
+    HR_PR_UNVISITED, /* counted, but tp_traverse leaves it out */
+    HR_PR_TYPE,      /* to its type */
+    HR_PR_PART,      /* a block it owns: list items, keys table … */
+    HR_PR_WEAK,      /* not counted */
+};
+/* target: address of an object, or of a block (PART). off: of the word within the object, UINT32_MAX when in a part. */
+typedef void hr_py_ref_fn(void *ctx, uint64_t target, uint32_t off, enum hr_py_ref kind, uint8_t surety);
+/* All references of the object at addr. Bounded by the object's own blocks. */
+void hr_py_refs(struct hr_py *py, uint64_t addr, const struct hr_py_type *t, hr_py_ref_fn *fn, void *ctx);
+/* Key/value pairs of a dict in insertion order (2.7: table order). fn returns false to stop. */
+typedef bool hr_py_pair_fn(void *ctx, uint64_t key, uint64_t value);
+void hr_py_dict_items(struct hr_py *py, uint64_t dict, hr_py_pair_fn *fn, void *ctx);
+
+/* ---- values.c ---- */
+/* str (or 2.7 str/unicode) as UTF-8, cut to cap; false when it is no string or absent. */
+bool hr_py_text(struct hr_py *py, uint64_t addr, char *buf, size_t cap);
+/* A short repr: 42, 'text' (only with contents), [3 items] … Returns buf. */
+char *hr_py_repr(struct hr_py *py, uint64_t addr, bool contents, char *buf, size_t cap);
+uint64_t hr_py_len(struct hr_py *py, uint64_t addr, const struct hr_py_type *t); /* UINT64_MAX: has none */
+/* sys.getsizeof() of that version. */
+uint64_t hr_py_sizeof(struct hr_py *py, uint64_t addr, const struct hr_py_type *t);
+
+/* ---- collector.c ---- */
+struct hr_py_gc {
+    bool enabled, collecting;
+    uint32_t threshold[3], count[3];
+    uint64_t members[3], frozen;
+    struct hr_u64vec garbage;      /* what gc.collect() would free, addresses ascending */
+    struct hr_u64vec uncollectable;
+    uint64_t collect_returns;
+    bool exact;                    /* false: lists broken or a collection was under way */
+};
+enum hr_status hr_py_gc_predict(struct hr_py *py, struct hr_py_gc *ret) HR_MUST;
+void hr_py_gc_deinit(struct hr_py_gc *g);
+/* Calls fn for every object of a generation's list (3 = permanent). Returns false when the list is broken. */
+bool hr_py_gc_list(struct hr_py *py, unsigned generation, void (*fn)(void *ctx, uint64_t obj), void *ctx);
+
+#endif

@@ -1,0 +1,459 @@
+/* References of objects, by kind. What no kind explains are the words of the fixed part: an aligned word that is exactly the
+ * address of an object is a reference (conservative, but next to never wrong: block start, collector head and type all fit). */
+#include "analyzer/runtimes/cpython/py.h"
+
+struct out {
+    struct hr_py *py;
+    hr_py_ref_fn *fn;
+    void *ctx;
+    uint64_t obj;
+};
+
+static void give(const struct out *o, uint64_t target, uint64_t at, enum hr_py_ref kind, uint8_t surety)
+{
+    if (target)
+        o->fn(o->ctx, target, at >= o->obj && at - o->obj < UINT32_MAX ? (uint32_t)(at - o->obj) : UINT32_MAX, kind, surety);
+}
+
+static uint64_t word_at(const struct hr_py *py, uint64_t addr)
+{
+    uint64_t v;
+    return hr_image_word(py->img, addr, &v) ? v : 0;
+}
+
+/* n words from addr, each NULL or an object. Bounded by what lies together in the image. */
+static void objects_from(const struct out *o, uint64_t addr, uint64_t n, uint8_t surety)
+{
+    unsigned word = o->py->img->word;
+    while (n) {
+        struct hr_span b = hr_image_peek(o->py->img, addr, n > UINT64_MAX / word ? UINT64_MAX : n * word);
+        uint64_t have = b.n / word;
+        if (!have)
+            return;
+        for (uint64_t i = 0; i < have; i++)
+            give(o, hr_word_load(b.p + i * word, word, o->py->img->big), addr + i * word, HR_PR_STRONG, surety);
+        addr += have * word;
+        n -= have;
+    }
+}
+
+/* Words of [from, to) that are exactly objects; `skip` (two addresses) are not looked at. */
+static void scan_words(const struct out *o, uint64_t from, uint64_t to, const uint64_t skip[2])
+{
+    unsigned word = o->py->img->word;
+    for (uint64_t a = from; a + word <= to; a += word) {
+        if (a == skip[0] || a == skip[1])
+            continue;
+        uint64_t v = word_at(o->py, a), into;
+        if (!v || v & (word - 1u) || v == o->obj)
+            continue;
+        if (hr_py_object_type(o->py, v) != HR_NONE) {
+            give(o, v, a, HR_PR_STRONG, HR_SURE_CONSERVATIVE);
+            continue;
+        }
+        hr_id id = hr_heap_at(o->py->heap, v, &into);
+        if (id != HR_NONE && !into && o->py->object[id] == HR_NONE)
+            give(o, v, a, HR_PR_PART, HR_SURE_CONSERVATIVE); /* a buffer of its own */
+    }
+}
+
+/* Bytes of the block that holds addr, from addr on; 0 when it is in none (static). */
+static uint64_t block_left(const struct hr_py *py, uint64_t addr)
+{
+    uint64_t into;
+    hr_id id = hr_heap_at(py->heap, addr, &into);
+    if (id == HR_NONE)
+        return 0;
+    uint64_t size = hr_block_size(py->heap, id);
+    return into < size ? size - into : 0;
+}
+
+/* ---- dict ---- */
+struct keys {
+    uint64_t entries, n, each, key_off, value_off;
+};
+
+static bool read_keys(const struct hr_py *py, uint64_t at, struct keys *k)
+{
+    unsigned word = py->img->word;
+    uint64_t head = (uint64_t)py->c->at[HR_PY_KEYS_INDICES], index;
+    if (!at)
+        return false;
+    k->each = 3u * word;
+    k->key_off = word;
+    k->n = hr_py_word(py->c, at, HR_PY_KEYS_NENTRIES);
+    if (hr_py_has(py->c, HR_PY_KEYS_LOG2_SIZE)) {
+        uint64_t log2 = hr_py_uint(py->c, at, HR_PY_KEYS_LOG2_INDEX, 1);
+        if (log2 > 44)
+            return false;
+        index = 1ull << log2;
+        if (hr_py_uint(py->c, at, HR_PY_KEYS_KIND, 1)) {
+            k->each = 2u * word;
+            k->key_off = 0;
+        }
+    } else {
+        uint64_t size = hr_py_word(py->c, at, HR_PY_KEYS_SIZE);
+        if (!size || size > 1ull << 44)
+            return false;
+        index = size * (size <= 0xff ? 1 : size <= 0xffff ? 2 : size <= 0xffffffff ? 4 : 8);
+    }
+    k->value_off = k->key_off + word;
+    k->entries = at + head + index;
+    uint64_t left = block_left(py, at);
+    if (left && (head + index > left || k->n > (left - head - index) / k->each))
+        return false;
+    return left || k->n <= 4096; /* static keys tables are those of empty dicts and of frozen modules */
+}
+
+/* Where the values of a split table start; 0: combined. */
+static uint64_t split_values(const struct hr_py *py, uint64_t dict)
+{
+    uint64_t values = hr_py_word(py->c, dict, HR_PY_DICT_VALUES);
+    if (!values)
+        return 0;
+    return values + (hr_py_has(py->c, HR_PY_VALUES_VALUES) && py->c->at[HR_PY_VALUES_VALUES] > 0 ? (uint64_t)py->c->at[HR_PY_VALUES_VALUES] : 0);
+}
+
+static void items2(struct hr_py *py, uint64_t dict, hr_py_pair_fn *fn, void *ctx)
+{
+    unsigned word = py->img->word;
+    uint64_t table = hr_py_word(py->c, dict, HR_PY_DICT_TABLE), n = hr_py_word(py->c, dict, HR_PY_DICT_MASK) + 1;
+    bool small = table == dict + (uint64_t)py->c->at[HR_PY_DICT_SMALLTABLE];
+    uint64_t left = small ? 8 * 3 * word : block_left(py, table);
+    if (left && n > left / (3u * word))
+        n = left / (3u * word);
+    for (uint64_t i = 0; i < n && i < 1ull << 32; i++) {
+        uint64_t key = word_at(py, table + i * 3 * word + word), value = word_at(py, table + i * 3 * word + 2 * word);
+        if (key && value && !fn(ctx, key, value))
+            return;
+    }
+}
+
+void hr_py_dict_items(struct hr_py *py, uint64_t dict, hr_py_pair_fn *fn, void *ctx)
+{
+    struct keys k;
+    if (!dict)
+        return;
+    if (py->minor < 0x0300) {
+        items2(py, dict, fn, ctx);
+        return;
+    }
+    if (!read_keys(py, hr_py_word(py->c, dict, HR_PY_DICT_KEYS), &k))
+        return;
+    uint64_t values = split_values(py, dict);
+    for (uint64_t i = 0; i < k.n; i++) {
+        uint64_t key = word_at(py, k.entries + i * k.each + k.key_off);
+        uint64_t value = values ? word_at(py, values + i * py->img->word) : word_at(py, k.entries + i * k.each + k.value_off);
+        if (key && value && !fn(ctx, key, value))
+            return;
+    }
+}
+
+static void dict_refs(const struct out *o)
+{
+    struct hr_py *py = o->py;
+    struct keys k;
+    if (py->minor < 0x0300) {
+        unsigned word = py->img->word;
+        uint64_t table = hr_py_word(py->c, o->obj, HR_PY_DICT_TABLE), n = hr_py_word(py->c, o->obj, HR_PY_DICT_MASK) + 1;
+        bool small = table == o->obj + (uint64_t)py->c->at[HR_PY_DICT_SMALLTABLE];
+        uint64_t left = small ? 8 * 3 * word : block_left(py, table);
+        if (!small)
+            give(o, table, o->obj + (uint64_t)py->c->at[HR_PY_DICT_TABLE], HR_PR_PART, HR_SURE_EXACT);
+        for (uint64_t i = 0; i < n && (i + 1) * 3 * word <= left; i++) {
+            give(o, word_at(py, table + i * 3 * word + word), UINT64_MAX, HR_PR_STRONG, HR_SURE_EXACT);
+            give(o, word_at(py, table + i * 3 * word + 2 * word), UINT64_MAX, HR_PR_STRONG, HR_SURE_EXACT);
+        }
+        return;
+    }
+    uint64_t keys = hr_py_word(py->c, o->obj, HR_PY_DICT_KEYS), values = split_values(py, o->obj);
+    give(o, keys, o->obj + (uint64_t)py->c->at[HR_PY_DICT_KEYS], HR_PR_PART, HR_SURE_EXACT);
+    if (!read_keys(py, keys, &k))
+        return;
+    if (values) {
+        give(o, hr_py_word(py->c, o->obj, HR_PY_DICT_VALUES), o->obj + (uint64_t)py->c->at[HR_PY_DICT_VALUES], HR_PR_PART, HR_SURE_EXACT);
+        objects_from(o, values, k.n, HR_SURE_EXACT);
+        return; /* the keys belong to the table, which the type owns */
+    }
+    for (uint64_t i = 0; i < k.n; i++) {
+        uint64_t e = k.entries + i * k.each, value = word_at(py, e + k.value_off);
+        if (!value)
+            continue;
+        give(o, word_at(py, e + k.key_off), e + k.key_off, HR_PR_STRONG, HR_SURE_EXACT);
+        give(o, value, e + k.value_off, HR_PR_STRONG, HR_SURE_EXACT);
+    }
+}
+
+static void set_refs(const struct out *o)
+{
+    struct hr_py *py = o->py;
+    unsigned word = py->img->word;
+    uint64_t table = hr_py_word(py->c, o->obj, HR_PY_SET_TABLE), n = hr_py_word(py->c, o->obj, HR_PY_SET_MASK) + 1;
+    uint64_t key_off = py->minor < 0x0300 ? word : 0; /* 2.7: (hash, key); later (key, hash) */
+    bool small = table == o->obj + (uint64_t)py->c->at[HR_PY_SET_SMALLTABLE];
+    uint64_t left = small ? 8 * 2 * word : block_left(py, table);
+    if (!small)
+        give(o, table, o->obj + (uint64_t)py->c->at[HR_PY_SET_TABLE], HR_PR_PART, HR_SURE_EXACT);
+    uint64_t used = hr_py_word(py->c, o->obj, HR_PY_SET_USED), seen = 0;
+    for (uint64_t i = 0; i < n && (i + 1) * 2 * word <= left && seen < used; i++) {
+        uint64_t key = word_at(py, table + i * 2 * word + key_off), hash = word_at(py, table + i * 2 * word + (word - key_off));
+        /* a removed entry's key is a static dummy object; its hash is -1 from 3.6 on */
+        if (!key || (py->minor >= 0x0300 && hash == (word == 8 ? UINT64_MAX : UINT32_MAX)))
+            continue;
+        seen++;
+        give(o, key, UINT64_MAX, HR_PR_STRONG, HR_SURE_EXACT);
+    }
+}
+
+static void list_refs(const struct out *o)
+{
+    struct hr_py *py = o->py;
+    uint64_t items = hr_py_word(py->c, o->obj, HR_PY_LIST_ITEMS), n = hr_py_word(py->c, o->obj, HR_PY_OB_SIZE), left = block_left(py, items);
+    give(o, items, o->obj + (uint64_t)py->c->at[HR_PY_LIST_ITEMS], HR_PR_PART, HR_SURE_EXACT);
+    objects_from(o, items, hr_min(n, left / py->img->word), HR_SURE_EXACT);
+}
+
+/* ---- frames ---- */
+/* Locals, cells and value stack of an interpreter frame (3.11 on), up to its stack top. */
+static void interpreter_frame(const struct out *o, uint64_t f)
+{
+    struct hr_py *py = o->py;
+    unsigned word = py->img->word;
+    static const enum hr_py_fact strong[] = {HR_PY_IFRAME_CODE, HR_PY_IFRAME_FUNC, HR_PY_IFRAME_LOCALS, HR_PY_IFRAME_FRAME_OBJ};
+    for (size_t i = 0; i < sizeof strong / sizeof *strong; i++)
+        if (hr_py_has(py->c, strong[i]))
+            give(o, hr_py_word(py->c, f, strong[i]), f + (uint64_t)py->c->at[strong[i]], HR_PR_STRONG, HR_SURE_EXACT);
+    uint64_t code = hr_py_word(py->c, f, HR_PY_IFRAME_CODE), plus = f + (uint64_t)py->c->at[HR_PY_IFRAME_LOCALSPLUS];
+    int64_t top = (int32_t)hr_py_uint(py->c, f, HR_PY_IFRAME_STACKTOP, 4);
+    uint64_t most = hr_py_uint(py->c, code, HR_PY_CODE_NLOCALSPLUS, 4) + hr_py_uint(py->c, code, HR_PY_CODE_STACKSIZE, 4);
+    uint64_t n = top >= 0 ? (uint64_t)top : hr_py_uint(py->c, code, HR_PY_CODE_NLOCALSPLUS, 4); /* -1: it is running */
+    uint64_t left = block_left(py, plus);
+    if (n > most)
+        n = most;
+    if (left && n > left / word)
+        n = left / word;
+    objects_from(o, plus, n, HR_SURE_EXACT);
+}
+
+static void frame_refs(const struct out *o)
+{
+    struct hr_py *py = o->py;
+    unsigned word = py->img->word;
+    if (py->minor >= 0x030b) {
+        uint64_t f = hr_py_word(py->c, o->obj, HR_PY_FRAME_IFRAME), left = block_left(py, o->obj);
+        give(o, hr_py_word(py->c, o->obj, HR_PY_FRAME_BACK), o->obj + (uint64_t)py->c->at[HR_PY_FRAME_BACK], HR_PR_STRONG, HR_SURE_EXACT);
+        if (f > o->obj && f < o->obj + left) /* it owns its data: the function has returned */
+            interpreter_frame(o, f);
+        return;
+    }
+    uint64_t plus = o->obj + (uint64_t)py->c->at[HR_PY_FRAME_LOCALSPLUS], stack = hr_py_word(py->c, o->obj, HR_PY_FRAME_VALUESTACK);
+    uint64_t none[2] = {0, 0}, back = o->obj + (uint64_t)py->c->at[HR_PY_FRAME_BACK];
+    /* f_back, code, builtins, globals, locals; then valuestack, stacktop, trace and what saves exceptions */
+    scan_words(o, back, o->obj + (uint64_t)py->c->at[HR_PY_FRAME_VALUESTACK], none);
+    uint64_t mid = o->obj + (uint64_t)py->c->at[HR_PY_FRAME_VALUESTACK] + word, end = o->obj + (uint64_t)py->c->at[HR_PY_FRAME_LASTI];
+    uint64_t gen = hr_py_has(py->c, HR_PY_FRAME_GEN) ? o->obj + (uint64_t)py->c->at[HR_PY_FRAME_GEN] : 0; /* borrowed */
+    scan_words(o, mid, end, (const uint64_t[2]){gen, 0});
+    uint64_t left = block_left(py, plus), n = stack > plus && stack - plus <= left ? (stack - plus) / word : 0, depth = 0;
+    if (hr_py_has(py->c, HR_PY_FRAME_STACKDEPTH)) {
+        int64_t d = (int32_t)hr_py_uint(py->c, o->obj, HR_PY_FRAME_STACKDEPTH, 4);
+        depth = d > 0 ? (uint64_t)d : 0;
+    } else {
+        uint64_t top = hr_py_word(py->c, o->obj, HR_PY_FRAME_STACKTOP);
+        depth = top > stack ? (top - stack) / word : 0; /* NULL while it runs */
+    }
+    objects_from(o, plus, n, HR_SURE_EXACT);
+    if (stack >= plus && stack - plus < left)
+        objects_from(o, stack, hr_min(depth, (left - (stack - plus)) / word), HR_SURE_EXACT);
+}
+
+static void generator_refs(const struct out *o, const struct hr_py_type *t)
+{
+    struct hr_py *py = o->py;
+    uint64_t weak = t->weaklistoffset > 0 ? o->obj + (uint64_t)t->weaklistoffset : 0;
+    uint64_t first = o->obj + (uint64_t)py->c->at[HR_PYS_OBJECT];
+    if (py->minor < 0x030b) {
+        scan_words(o, first, o->obj + t->basicsize, (const uint64_t[2]){weak, 0});
+        return;
+    }
+    uint64_t frame = o->obj + (uint64_t)py->c->at[HR_PY_GEN_IFRAME];
+    scan_words(o, first, frame, (const uint64_t[2]){weak, 0});
+    int8_t state = (int8_t)hr_py_uint(py->c, o->obj, HR_PY_GEN_FRAME_STATE, 1);
+    if (state < 4) /* FRAME_CLEARED */
+        interpreter_frame(o, frame);
+}
+
+static void deque_refs(const struct out *o)
+{
+    struct hr_py *py = o->py;
+    enum { BLOCKLEN = 64, MAX_BLOCKS = 1 << 26 };
+    unsigned word = py->img->word;
+    uint64_t head = (uint64_t)py->c->at[HR_PYS_VAROBJECT];
+    uint64_t block = word_at(py, o->obj + head), right = word_at(py, o->obj + head + word);
+    uint64_t left_i = word_at(py, o->obj + head + 2 * word), right_i = word_at(py, o->obj + head + 3 * word);
+    uint64_t n = hr_py_word(py->c, o->obj, HR_PY_OB_SIZE);
+    if (left_i >= BLOCKLEN || right_i >= BLOCKLEN || n > 1ull << 40)
+        return;
+    for (uint64_t i = 0, seen = 0; block && i < MAX_BLOCKS && seen <= n + BLOCKLEN; i++) {
+        uint64_t from = i ? 0 : left_i, to = block == right ? right_i + 1 : BLOCKLEN;
+        if (block_left(py, block) < (BLOCKLEN + 2u) * word)
+            return;
+        give(o, block, UINT64_MAX, HR_PR_PART, HR_SURE_EXACT);
+        if (n && to > from)
+            objects_from(o, block + word + from * word, hr_min(to - from, n - seen), HR_SURE_EXACT);
+        seen += to > from ? to - from : 0;
+        if (block == right)
+            return;
+        block = word_at(py, block + (BLOCKLEN + 1) * word);
+    }
+}
+
+static void str_parts(const struct out *o)
+{
+    struct hr_py *py = o->py;
+    uint64_t state = hr_py_uint(py->c, o->obj, HR_PY_UNICODE_STATE, 4) >> (py->minor >= 0x030e ? 16 : 2);
+    bool compact = state >> 3 & 1, ascii = state >> 4 & 1;
+    if (hr_py_has(py->c, HR_PY_UNICODE_WSTR))
+        give(o, hr_py_word(py->c, o->obj, HR_PY_UNICODE_WSTR), o->obj + (uint64_t)py->c->at[HR_PY_UNICODE_WSTR], HR_PR_PART, HR_SURE_EXACT);
+    if (!(compact && ascii))
+        give(o, hr_py_word(py->c, o->obj, HR_PY_UNICODE_UTF8), o->obj + (uint64_t)py->c->at[HR_PY_UNICODE_UTF8], HR_PR_PART, HR_SURE_EXACT);
+    if (!compact)
+        give(o, hr_py_word(py->c, o->obj, HR_PY_UNICODE_DATA), o->obj + (uint64_t)py->c->at[HR_PY_UNICODE_DATA], HR_PR_PART, HR_SURE_EXACT);
+}
+
+/* ---- instances ---- */
+static uint64_t inline_values_count(const struct hr_py *py, const struct hr_py_type *t)
+{
+    uint64_t keys = hr_py_word(py->c, t->addr, HR_PY_HT_CACHED_KEYS);
+    return keys ? hr_py_word(py->c, keys, HR_PY_KEYS_NENTRIES) : 0;
+}
+
+static void managed_dict(const struct out *o, const struct hr_py_type *t)
+{
+    struct hr_py *py = o->py;
+    unsigned word = py->img->word;
+    uint64_t n = hr_min(inline_values_count(py, t), 1 << 16);
+    if (py->minor == 0x030b) {
+        uint64_t values = word_at(py, o->obj - 4 * word), dict = word_at(py, o->obj - 3 * word);
+        give(o, dict, UINT64_MAX, HR_PR_STRONG, HR_SURE_EXACT);
+        if (values) {
+            uint64_t into = 0;
+            hr_id block = hr_heap_at(py->heap, values, &into);
+            if (block != HR_NONE) {
+                give(o, values - into, UINT64_MAX, HR_PR_PART, HR_SURE_EXACT);
+                objects_from(o, values, hr_min(n, block_left(py, values) / word), HR_SURE_EXACT);
+            }
+        }
+    } else if (py->minor == 0x030c) {
+        uint64_t v = word_at(py, o->obj - 3 * word);
+        if (v & 1) {
+            uint64_t into = 0;
+            v &= ~1ull;
+            hr_id block = hr_heap_at(py->heap, v, &into);
+            if (block != HR_NONE) {
+                give(o, v - into, UINT64_MAX, HR_PR_PART, HR_SURE_EXACT);
+                objects_from(o, v, hr_min(n, block_left(py, v) / word), HR_SURE_EXACT);
+            }
+        } else {
+            give(o, v, UINT64_MAX, HR_PR_STRONG, HR_SURE_EXACT);
+        }
+    } else {
+        uint64_t dict = word_at(py, o->obj - 3 * word), values = o->obj + t->basicsize;
+        give(o, dict, UINT64_MAX, HR_PR_STRONG, HR_SURE_EXACT);
+        if (t->flags & HR_PYF_INLINE_VALUES && hr_py_uint(py->c, values, HR_PY_VALUES_VALID, 1) == 1) {
+            uint64_t cap = hr_py_uint(py->c, values, HR_PY_VALUES_CAPACITY, 1);
+            objects_from(o, values + (uint64_t)py->c->at[HR_PY_VALUES_VALUES], hr_min(cap, block_left(py, values) / word), HR_SURE_EXACT);
+        }
+    }
+}
+
+/* The dict pointer of variable-size instances counts from their end (negative offset, up to 3.11). */
+static uint64_t dict_slot(const struct hr_py *py, uint64_t obj, const struct hr_py_type *t)
+{
+    if (t->dictoffset > 0)
+        return obj + (uint64_t)t->dictoffset;
+    if (!t->dictoffset || t->flags & HR_PYF_MANAGED_DICT)
+        return 0;
+    uint64_t n = hr_py_word(py->c, obj, HR_PY_OB_SIZE), word = py->img->word;
+    int64_t items = word == 4 ? (int32_t)n : (int64_t)n;
+    if (t->kind == HR_PK_INT && hr_py_has(py->c, HR_PY_LONG_TAG))
+        items = (int64_t)(n >> 3);
+    items = items < 0 ? -items : items;
+    if (items > 1 << 28)
+        return 0;
+    uint64_t size = (t->basicsize + (uint64_t)items * t->itemsize + word - 1) & ~(word - 1);
+    return obj + size + (uint64_t)t->dictoffset;
+}
+
+/* The part of an instance that its kind explains; what lies behind up to basicsize are slots and C fields. */
+static uint64_t fixed_by_kind(const struct hr_py *py, const struct hr_py_type *t)
+{
+    const int32_t *at = py->c->at;
+    switch (t->kind) {
+    case HR_PK_LIST: return (uint64_t)at[HR_PY_LIST_ALLOCATED] + py->img->word;
+    case HR_PK_DICT: return (uint64_t)at[HR_PYS_DICT];
+    case HR_PK_SET: return (uint64_t)at[HR_PY_SET_WEAKREFS] + py->img->word;
+    case HR_PK_TUPLE: return t->basicsize;
+    case HR_PK_STR: return (uint64_t)at[HR_PYS_UNICODE];
+    case HR_PK_INT: case HR_PK_BYTES: return t->basicsize;
+    case HR_PK_FLOAT: case HR_PK_INT2: return (uint64_t)at[HR_PY_FLOAT_VALUE] + 8;
+    case HR_PK_COMPLEX: return (uint64_t)at[HR_PY_COMPLEX_VALUE] + 16;
+    case HR_PK_BYTEARRAY: return (uint64_t)(hr_py_has(py->c, HR_PY_BYTEARRAY_EXPORTS) ? at[HR_PYS_VAROBJECT] : 0) + 4 * py->img->word;
+    case HR_PK_FRAME: case HR_PK_GENERATOR: case HR_PK_NONE: return t->basicsize;
+    case HR_PK_WEAKREF: return (uint64_t)at[HR_PY_WEAKREF_CALLBACK] + 4 * py->img->word;
+    case HR_PK_DEQUE: return (uint64_t)at[HR_PYS_VAROBJECT] + 4 * py->img->word;
+    default: return (uint64_t)at[HR_PYS_OBJECT];
+    }
+}
+
+void hr_py_refs(struct hr_py *py, uint64_t addr, const struct hr_py_type *t, hr_py_ref_fn *fn, void *ctx)
+{
+    struct out o = {py, fn, ctx, addr};
+    uint64_t weak = t->weaklistoffset > 0 && !(t->flags & HR_PYF_MANAGED_WEAKREF) ? addr + (uint64_t)t->weaklistoffset : 0;
+    uint64_t dict = dict_slot(py, addr, t);
+    give(&o, t->addr, addr + (uint64_t)py->c->at[HR_PY_OB_TYPE], HR_PR_TYPE, HR_SURE_EXACT);
+    switch (t->kind) {
+    case HR_PK_LIST: list_refs(&o); break;
+    case HR_PK_TUPLE: {
+        uint64_t n = hr_py_word(py->c, addr, HR_PY_OB_SIZE), items = addr + (uint64_t)py->c->at[HR_PY_TUPLE_ITEMS], left = block_left(py, items);
+        objects_from(&o, items, left ? hr_min(n, left / py->img->word) : hr_min(n, 4096), HR_SURE_EXACT);
+        break;
+    }
+    case HR_PK_ODICT: case HR_PK_DICT: dict_refs(&o); break;
+    case HR_PK_SET: set_refs(&o); break;
+    case HR_PK_FRAME: frame_refs(&o); break;
+    case HR_PK_GENERATOR: generator_refs(&o, t); break;
+    case HR_PK_DEQUE: deque_refs(&o); break;
+    case HR_PK_WEAKREF:
+        give(&o, hr_py_word(py->c, addr, HR_PY_WEAKREF_OBJECT), addr + (uint64_t)py->c->at[HR_PY_WEAKREF_OBJECT], HR_PR_WEAK, HR_SURE_EXACT);
+        give(&o, hr_py_word(py->c, addr, HR_PY_WEAKREF_CALLBACK), addr + (uint64_t)py->c->at[HR_PY_WEAKREF_CALLBACK], HR_PR_STRONG, HR_SURE_EXACT);
+        break;
+    case HR_PK_STR: /* the UTF-8 and wchar_t forms, and the data of strings made the old way, where they are blocks */
+        if (py->minor < 0x0300)
+            give(&o, hr_py_word(py->c, addr, HR_PY_UNICODE2_STR), addr + (uint64_t)py->c->at[HR_PY_UNICODE2_STR], HR_PR_PART, HR_SURE_EXACT);
+        else
+            str_parts(&o);
+        break;
+    case HR_PK_BYTEARRAY:
+        give(&o, hr_py_word(py->c, addr, HR_PY_BYTEARRAY_BYTES), addr + (uint64_t)py->c->at[HR_PY_BYTEARRAY_BYTES], HR_PR_PART, HR_SURE_EXACT);
+        break;
+    default: break;
+    }
+    uint64_t end = addr + t->basicsize, left = block_left(py, addr);
+    if (left && end > addr + left)
+        end = addr + left;
+    if (t->kind == HR_PK_TYPE) { /* an instance's basicsize is its metatype's; only heap types have the second half */
+        if (!(hr_py_word(py->c, addr, HR_PY_TP_FLAGS) & HR_PYF_HEAPTYPE))
+            end = addr + (uint64_t)py->c->at[HR_PYS_TYPEOBJECT];
+        weak = addr + (uint64_t)py->c->at[HR_PY_TP_WEAKLIST];
+        dict = addr + (uint64_t)py->c->at[HR_PY_TP_SUBCLASSES]; /* weak references in a container nobody visits */
+        give(&o, word_at(py, dict), dict, HR_PR_UNVISITED, HR_SURE_EXACT);
+        uint64_t keys = hr_py_has(py->c, HR_PY_HT_CACHED_KEYS) && end > addr + (uint64_t)py->c->at[HR_PYS_TYPEOBJECT]
+                            ? hr_py_word(py->c, addr, HR_PY_HT_CACHED_KEYS) : 0;
+        give(&o, keys, UINT64_MAX, HR_PR_PART, HR_SURE_EXACT);
+    }
+    scan_words(&o, addr + fixed_by_kind(py, t), end, (const uint64_t[2]){weak, dict});
+    if (dict && t->kind != HR_PK_TYPE)
+        give(&o, word_at(py, dict), dict, HR_PR_STRONG, HR_SURE_EXACT);
+    if (t->flags & HR_PYF_MANAGED_DICT && t->kind != HR_PK_TYPE)
+        managed_dict(&o, t);
+}
