@@ -17,6 +17,7 @@ struct gc {
     int64_t *refs;
     struct hr_bits alive;
     struct hr_u32vec todo;
+    uint64_t subtype_traverse;
     bool broken, out_of_memory;
     bool outside;              /* a tracked object is in no block that we know */
 };
@@ -105,15 +106,46 @@ static uint32_t tracked_index(const struct gc *g, uint64_t target)
     return id == HR_NONE ? HR_NONE : g->index[id];
 }
 
-/* Does tp_traverse of this type visit the type itself? Instances of Python classes do from 3.9 on (bpo-40217). */
+/* subtype_traverse has no symbol where the interpreter is stripped: it is what most heap types have. */
+static void find_subtype_traverse(struct gc *g)
+{
+    uint64_t candidate[8] = {0};
+    uint32_t votes[8] = {0}, best = 0;
+    for (size_t i = 0; i < g->py->types.n; i++) {
+        const struct hr_py_type *t = &g->py->types.v[i];
+        if (!(t->flags & HR_PYF_HEAPTYPE) || !(t->flags & HR_PYF_GC))
+            continue;
+        uint64_t traverse = hr_py_word(g->py->c, t->addr, HR_PY_TP_TRAVERSE);
+        unsigned k = 0;
+        while (k < 7 && candidate[k] && candidate[k] != traverse)
+            k++;
+        candidate[k] = traverse;
+        if (++votes[k] > votes[best])
+            best = k;
+    }
+    g->subtype_traverse = candidate[best];
+}
+
+/* Does tp_traverse of this type visit the type itself? That of Python classes always did; heap types of C do from 3.9 on
+ * (bpo-40217), if the traversal is their own. */
 static bool visits_type(const struct gc *g, uint64_t type)
 {
-    return g->py->minor >= 0x0309 && hr_py_word(g->py->c, type, HR_PY_TP_FLAGS) & HR_PYF_HEAPTYPE;
+    const struct hr_cpython *c = g->py->c;
+    if (!(hr_py_word(c, type, HR_PY_TP_FLAGS) & HR_PYF_HEAPTYPE))
+        return false;
+    uint64_t traverse = hr_py_word(c, type, HR_PY_TP_TRAVERSE);
+    if (traverse == g->subtype_traverse)
+        return true;
+    if (g->py->minor < 0x0309)
+        return false;
+    for (int i = 0; i < 64 && type && hr_py_word(c, type, HR_PY_TP_FLAGS) & HR_PYF_HEAPTYPE; i++)
+        type = hr_py_word(c, type, HR_PY_TP_BASE);
+    return !type || hr_py_word(c, type, HR_PY_TP_TRAVERSE) != traverse;
 }
 
 static bool visited(const struct gc *g, uint64_t target, enum hr_py_ref kind)
 {
-    return kind == HR_PR_STRONG || (kind == HR_PR_TYPE && visits_type(g, target));
+    return kind == HR_PR_STRONG || kind == HR_PR_VISITED || (kind == HR_PR_TYPE && visits_type(g, target));
 }
 
 static void subtract(void *ctx, uint64_t target, uint32_t off, enum hr_py_ref kind, uint8_t surety)
@@ -158,6 +190,7 @@ static void close_over(struct gc *g)
 static enum hr_status divide(struct gc *g, struct hr_py_gc *ret)
 {
     uint32_t n = (uint32_t)g->node.n;
+    find_subtype_traverse(g);
     for (uint32_t i = 0; i < n; i++)
         g->refs[i] = hr_py_refcount(g->py, g->addr.v[i]);
     for (uint32_t i = 0; i < n; i++)

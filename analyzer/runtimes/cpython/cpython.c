@@ -115,7 +115,7 @@ static void push_edge(void *ctx, uint64_t target, uint32_t off, enum hr_py_ref k
 {
     struct edge_ctx *e = ctx;
     uint64_t into;
-    if (kind == HR_PR_WEAK)
+    if (kind == HR_PR_WEAK || kind == HR_PR_VISITED)
         return;
     hr_id id = hr_heap_at(e->py->heap, target, &into);
     if (id == HR_NONE || id == e->node)

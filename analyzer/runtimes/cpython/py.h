@@ -41,6 +41,8 @@ struct hr_py_type {
     hr_str name;            /* the same */
     uint8_t kind;           /* enum hr_py_kind */
     uint8_t pre;            /* bytes between block start and object: collector head and pre-header */
+    uint8_t extension;      /* enum hr_py_extension: more references than its words show */
+    uint64_t borrowed;      /* bit n: the n-th word of an instance is no counted reference, whatever it points at */
     uint32_t plan;          /* traverse plan, HR_NONE = not read */
 };
 HR_VEC(hr_pytypevec, struct hr_py_type)
@@ -83,6 +85,7 @@ enum hr_py_ref {
     HR_PR_TYPE,      /* to its type */
     HR_PR_PART,      /* a block it owns: list items, keys table … */
     HR_PR_WEAK,      /* not counted */
+    HR_PR_VISITED,   /* visited by tp_traverse, but counted as a reference of another object */
 };
 /* target: address of an object, or of a block (PART). off: of the word within the object, UINT32_MAX when in a part. */
 typedef void hr_py_ref_fn(void *ctx, uint64_t target, uint32_t off, enum hr_py_ref kind, uint8_t surety);

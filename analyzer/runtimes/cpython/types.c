@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "analyzer/runtimes/cpython/py.h"
+#include "analyzer/runtimes/cpython/refs.h"
 
 enum { MAX_META = 6, MAX_BASES = 64, MAX_BASICSIZE = 1 << 20 };
 
@@ -157,6 +157,7 @@ static bool read_type(struct hr_py *py, uint64_t addr, struct hr_py_type *t)
     if (!hr_image_cstr(py->img, hr_py_word(py->c, addr, HR_PY_TP_NAME), name, sizeof name) || !sane_name(name))
         return false;
     t->kind = kind_of(py, addr);
+    hr_py_extension_of(py, t);
     t->pre = pre_bytes(py, t->flags);
     return true;
 }

@@ -1,0 +1,35 @@
+/* Inside the cpython runtime: giving references. refs.c has the built-in layouts, extension.c what C types do beyond plain words. */
+#ifndef HR_RUNTIMES_CPYTHON_REFS_H
+#define HR_RUNTIMES_CPYTHON_REFS_H
+
+#include "analyzer/runtimes/cpython/py.h"
+
+struct hr_py_out {
+    struct hr_py *py;
+    hr_py_ref_fn *fn;
+    void *ctx;
+    uint64_t obj;
+    uint64_t borrowed; /* of its type */
+};
+
+void hr_py_give(const struct hr_py_out *o, uint64_t target, uint64_t at, enum hr_py_ref kind, uint8_t surety);
+/* The pointer-sized word at addr, 0 when it is not in the image. */
+uint64_t hr_py_word_at(const struct hr_py *py, uint64_t addr);
+/* n words from addr, each NULL or an object. Bounded by what lies together in the image. */
+void hr_py_give_array(const struct hr_py_out *o, uint64_t addr, uint64_t n, uint8_t surety);
+/* Words of [from, to) that are exactly objects; `skip` (two addresses) are not looked at. */
+void hr_py_scan_words(const struct hr_py_out *o, uint64_t from, uint64_t to, const uint64_t skip[2]);
+/* Bytes of the block that holds addr, from addr on; 0 when it is in none (static). */
+uint64_t hr_py_block_left(const struct hr_py *py, uint64_t addr);
+
+/* ---- extension.c ---- */
+enum hr_py_extension { HR_PX_NONE, HR_PX_ODICT, HR_PX_LRU_CACHE, HR_PX_ELEMENT, HR_PX_SIMPLE_QUEUE };
+/* Sets t->extension and t->borrowed from the C type that t is or derives from. */
+void hr_py_extension_of(const struct hr_py *py, struct hr_py_type *t);
+void hr_py_extension_refs(const struct hr_py_out *o, const struct hr_py_type *t);
+/* The references of a type object whose words end at `end`. */
+void hr_py_type_refs(const struct hr_py_out *o, uint64_t end);
+/* End of a frame object's own words (3.11 on): what follows is the frame that it may own. */
+uint64_t hr_py_frame_end(const struct hr_py *py, uint64_t frame);
+
+#endif
