@@ -136,7 +136,7 @@ $(B)/samples/%.core: $(B)/samples/% samples/dump
 	@samples/dump $< $@
 
 demo: deps
-	@$(SUB) all $(B)/samples/inventory.core
+	@$(SUB) $(B)/heapray $(B)/samples/inventory.core
 	@echo; echo '$$ heapray $(B)/samples/inventory.core'; $(B)/heapray $(B)/samples/inventory.core
 
 # ---- install ----

@@ -66,7 +66,7 @@ def unreadable():
     else:
         shut = write("shut", core)
         os.chmod(shut, 0)
-        sane(hr.heapray("info", shut), "unreadable file", {3}, ["permission"])
+        sane(hr.heapray("info", shut), "unreadable file", {3}, ["permission", "may not be read"])
 
 
 def hostile_names():
