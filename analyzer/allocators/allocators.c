@@ -1,5 +1,7 @@
 #include "analyzer/allocators/allocators.h"
 
+#include "analyzer/base/esc.h"
+
 static const struct hr_allocator *const registry[] = {
 #define HR_ALLOCATOR(name_) &hr_allocator_##name_,
 #include "analyzer/allocators/allocators.def"
@@ -24,6 +26,25 @@ static enum hr_status open_all(struct hr_allocator_in *in, void **self, unsigned
     return HR_OK;
 }
 
+/* Allocators that we know by name only. Their exported functions tell them, whatever the file is called. */
+static void name_others(struct hr_image *img, struct hr_types *types)
+{
+    static const struct { const char *symbol, *name; } others[] = {
+        {"mallctl", "jemalloc"}, {"je_mallctl", "jemalloc"}, {"MallocExtension_GetStats", "tcmalloc"}, {"tc_malloc", "tcmalloc"},
+        {"mi_malloc", "mimalloc"}, {"__malloc_context", "musl's mallocng"},
+    };
+    for (size_t i = 0; types && i < sizeof others / sizeof *others; i++) {
+        const struct hr_sym *s = hr_sym_find(types, others[i].symbol, HR_NONE);
+        char path[512];
+        if (!s)
+            continue;
+        hr_note(img->notes, HR_NOTE_DEGRADED, "heap.other_allocator",
+                "the program has %s (in %s), whose blocks heapray does not read yet: what it handed out is in no count here, and its memory counts as "
+                "roots", others[i].name, hr_escz(path, sizeof path, hr_strs_get(img->strs, img->modules.v[s->module].path)));
+        return;
+    }
+}
+
 enum hr_status hr_heap_build(struct hr_image *img, struct hr_types *types, struct hr_heap **ret)
 {
     struct hr_builder *b;
@@ -35,6 +56,8 @@ enum hr_status hr_heap_build(struct hr_image *img, struct hr_types *types, struc
     enum hr_status st = open_all(&in, self, &found);
     if (st == HR_OK && !found)
         hr_note(img->notes, HR_NOTE_DEGRADED, "heap.none", "no allocator that heapray knows was found in this image");
+    if (st == HR_OK)
+        name_others(img, types);
     if (st == HR_OK)
         st = hr_builder_run(b, &heap);
     for (unsigned i = 0; i < NREGISTRY && st == HR_OK; i++)
