@@ -266,10 +266,11 @@ static const struct hr_typerow *hist(void *ctx, uint64_t row) { return &S->hist.
 static uint64_t types_count(void *ctx) { return S->hist.n; }
 GET(t_name)
 {
+    static _Thread_local char b[128];
     if (hist(ctx, row)->type)
         type_value(S, hist(ctx, row)->type, HR_NONE, ret);
     else
-        text(ret, "untyped");
+        text(ret, hr_hist_name(S, hist(ctx, row), b, sizeof b));
 }
 GET(t_typed) { boolean(ret, hist(ctx, row)->type != 0); }
 GET(t_count) { num(ret, hist(ctx, row)->count); }
@@ -292,7 +293,7 @@ static bool t_subject(void *ctx, uint64_t row, uint64_t *addr, char *buf, size_t
 }
 static const struct hr_attr type_attrs[] = {
     {"name", HR_V_TYPE, HR_COST_TYPE, 0, "name of the type", t_name, NULL, 0, NULL},
-    {"typed", HR_V_BOOL, HR_COST_TYPE, 0, "false for the row of all untyped blocks", t_typed, NULL, 0, NULL},
+    {"typed", HR_V_BOOL, HR_COST_TYPE, 0, "false for the rows of untyped blocks", t_typed, NULL, 0, NULL},
     {"count", HR_V_NUM, HR_COST_TYPE, 0, "blocks in use of it", t_count, NULL, 0, NULL},
     {"bytes", HR_V_NUM, HR_COST_TYPE, 0, "their usable bytes", t_bytes, NULL, 0, NULL},
     {"retained", HR_V_NUM, HR_COST_TYPE, HR_NEED_DOMINATORS, "bytes that would go if all of them went", t_retained, NULL, 0, NULL},

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "analyzer/base/limits.h"
+#include "analyzer/runtimes/native_api.h"
 #include "rules/engine/model.h"
 
 /* Says why in s->error unless a deeper stage already did. */
@@ -375,7 +376,29 @@ static int by_row_bytes(const void *a, const void *b)
     const struct hr_typerow *x = a, *y = b;
     if (x->bytes != y->bytes)
         return x->bytes < y->bytes ? 1 : -1;
-    return x->type < y->type ? -1 : x->type > y->type;
+    if (x->type != y->type)
+        return x->type < y->type ? -1 : 1;
+    return x->group < y->group ? -1 : x->group > y->group;
+}
+
+uint64_t hr_hist_key(const struct hr_session *s, hr_id id)
+{
+    hr_type t = s->heap->type ? s->heap->type[id] : 0;
+    void *native = t ? NULL : hr_runtimes_self(s->runtimes, "native");
+    return t ? t : 1ull << 32 | (native ? hr_native_group_of(native, id) : HR_NONE);
+}
+
+char *hr_hist_name(const struct hr_session *s, const struct hr_typerow *r, char *buf, size_t cap)
+{
+    const struct hr_group *groups;
+    void *native = hr_runtimes_self(s->runtimes, "native");
+    if (r->type)
+        return hr_type_name(s->types, r->type, buf, cap);
+    if (native && r->group < hr_native_groups(native, &groups))
+        snprintf(buf, cap, "%s", groups[r->group].name);
+    else
+        snprintf(buf, cap, "untyped");
+    return buf;
 }
 
 enum hr_status hr_session_hist(struct hr_session *s)
@@ -391,12 +414,14 @@ enum hr_status hr_session_hist(struct hr_session *s)
     for (hr_id i = 0; i < h->n && st == HR_OK; i++) {
         if (h->state[i] != HR_USED)
             continue;
-        hr_type t = h->type ? h->type[i] : 0;
+        uint64_t key = hr_hist_key(s, i);
         uint32_t *slot;
         bool was;
-        st = hr_map_slot(&index, t, (uint32_t)s->hist.n, &slot, &was);
-        if (st == HR_OK && !was)
-            st = hr_typerowvec_push(&s->hist, (struct hr_typerow){.type = t, .largest_id = i});
+        st = hr_map_slot(&index, key, (uint32_t)s->hist.n, &slot, &was);
+        if (st == HR_OK && !was) {
+            struct hr_typerow row = {.type = key >> 32 ? 0 : (hr_type)key, .group = key >> 32 ? (uint32_t)key : HR_NONE, .largest_id = i};
+            st = hr_typerowvec_push(&s->hist, row);
+        }
         if (st != HR_OK)
             break;
         struct hr_typerow *r = &s->hist.v[*slot];

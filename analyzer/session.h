@@ -19,6 +19,7 @@ HR_VEC(hr_cyclevec, struct hr_cycle)
 /* One row of the type histogram. */
 struct hr_typerow {
     hr_type type;              /* 0: untyped */
+    uint32_t group;            /* untyped: index of the native runtime's unnamed group, HR_NONE = in none */
     uint8_t evidence;          /* the weakest of its blocks */
     uint64_t count, bytes, retained, leaked_count, leaked_bytes, largest;
     hr_id largest_id;
@@ -76,6 +77,10 @@ enum hr_status hr_session_frag(struct hr_session *s) HR_MUST;
 /* All stages for a set of HR_NEED_* (rules/engine/model.h). */
 enum hr_status hr_session_need(struct hr_session *s, uint32_t needs) HR_MUST;
 
+/* What decides a block's row in the histogram: its type, or the unnamed group it is in. */
+uint64_t hr_hist_key(const struct hr_session *s, hr_id id);
+/* Name of a row: a type's, a group's, or "untyped". Unescaped; returns buf. */
+char *hr_hist_name(const struct hr_session *s, const struct hr_typerow *r, char *buf, size_t cap);
 /* Does this root keep things alive? */
 bool hr_root_strong(const struct hr_root *r);
 /* Sums over arenas. */

@@ -43,7 +43,7 @@ static uint32_t row_of(const struct hr_session *s, const struct hr_map *rows, ui
 {
     if (node >= s->heap->n || s->heap->state[node] != HR_USED)
         return HR_NONE;
-    return hr_map_get(rows, s->heap->type ? s->heap->type[node] : 0);
+    return hr_map_get(rows, hr_hist_key(s, node));
 }
 
 static void walk(struct hr_session *s, struct tree *t, const struct hr_map *rows, uint32_t *open)
@@ -78,7 +78,7 @@ enum hr_status hr_session_type_retained(struct hr_session *s)
     HR_AUTOFREE uint32_t *open = hr_zalloc(s->hist.n + 1, sizeof *open);
     enum hr_status st = open ? tree_init(&t, s->idom, s->graph->n) : HR_NOMEM;
     for (size_t i = 0; st == HR_OK && i < s->hist.n; i++)
-        st = hr_map_put(&rows, s->hist.v[i].type, (uint32_t)i);
+        st = hr_map_put(&rows, s->hist.v[i].type ? s->hist.v[i].type : 1ull << 32 | s->hist.v[i].group, (uint32_t)i);
     if (st == HR_OK) {
         walk(s, &t, &rows, open);
         s->have_type_retained = true;

@@ -162,6 +162,9 @@ static enum hr_status evaluate(struct run *r)
 {
     struct hr_session *s = r->c->s;
     uint32_t needs = hr_rules_needs(r->rules);
+    HR_TRY(hr_session_heap(s));
+    if (!(needs & HR_NEED_TYPES) && s->heap->n > TYPED_NAMES_MOST)
+        s->want_types = false; /* before roots are made: debug information is not even read */
     HR_TRY(hr_session_need(s, needs));
     if (!(needs & HR_NEED_TYPES) && s->want_types && s->heap->n <= TYPED_NAMES_MOST)
         HR_TRY(hr_session_types(s));

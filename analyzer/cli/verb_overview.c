@@ -112,7 +112,7 @@ static void print_types(struct hr_cli *c)
         hr_tab_cell(t, hr_cli_pct(r->bytes, tot.used_bytes));
         hr_tab_cell(t, hr_cli_count(c, r->count));
         hr_tab_cell(t, hr_cli_bytes(c, r->retained));
-        hr_tab_cell(t, r->type ? hr_type_name(s->types, r->type, name, sizeof name) : "(untyped)");
+        hr_tab_cell(t, hr_hist_name(s, r, name, sizeof name));
     }
     if (count) {
         hr_tab_cell(t, hr_cli_bytes(c, bytes));
@@ -257,7 +257,7 @@ static void overview_json(struct hr_cli *c, const struct view *v)
     for (size_t i = 0; i < s->hist.n && i < TOP_TYPES; i++) {
         const struct hr_typerow *r = &s->hist.v[i];
         hr_json_obj(&j, NULL);
-        hr_json_str(&j, "type", r->type ? hr_type_name(s->types, r->type, name, sizeof name) : NULL);
+        hr_json_str(&j, "type", r->type || r->group != HR_NONE ? hr_hist_name(s, r, name, sizeof name) : NULL);
         hr_json_num(&j, "count", r->count);
         hr_json_num(&j, "bytes", r->bytes);
         hr_json_num(&j, "retained", r->retained);

@@ -2,14 +2,6 @@
 
 #include "analyzer/cli/cli.h"
 
-static char *row_name(struct hr_cli *c, const struct hr_typerow *r, char *buf, size_t cap)
-{
-    if (r->type)
-        return hr_type_name(c->s->types, r->type, buf, cap);
-    snprintf(buf, cap, "(untyped)");
-    return buf;
-}
-
 static void top_json(struct hr_cli *c, size_t shown)
 {
     struct hr_json j;
@@ -26,7 +18,7 @@ static void top_json(struct hr_cli *c, size_t shown)
             continue;
         }
         hr_json_obj(&j, NULL);
-        hr_json_str(&j, "type", r->type ? row_name(c, r, name, sizeof name) : NULL);
+        hr_json_str(&j, "type", r->type || r->group != HR_NONE ? hr_hist_name(s, r, name, sizeof name) : NULL);
         hr_json_num(&j, "count", r->count);
         hr_json_num(&j, "bytes", r->bytes);
         if (s->retained)
@@ -67,7 +59,7 @@ static void top_text(struct hr_cli *c, size_t shown)
         hr_tab_cell(t, hr_cli_count(c, r->count));
         hr_tab_cell(t, s->retained ? hr_cli_bytes(c, r->retained) : "-");
         hr_tab_cell(t, r->type ? hr_evidence_name(r->evidence) : "-");
-        hr_tab_cell(t, row_name(c, r, name, sizeof name));
+        hr_tab_cell(t, hr_hist_name(s, r, name, sizeof name));
     }
     if (others.count) {
         hr_tab_cell(t, hr_cli_bytes(c, others.bytes));
