@@ -1,0 +1,98 @@
+/* MicroPython's collected heap: every allocation (a HEAD block and its TAILs) is one used block, a run of FREE one free block. */
+#include <stdio.h>
+
+#include "analyzer/allocators/allocators.h"
+#include "analyzer/allocators/micropython/mpy.h"
+
+struct micropython {
+    struct hr_mpy m;
+    struct hr_notes *notes;
+    uint32_t arena[HR_MPY_MAX_AREAS];
+    bool marks_said;
+};
+
+static void say(struct micropython *a, const struct hr_mpy_area *ar, uint32_t arena, struct hr_builder *b, uint64_t at, enum hr_mpy_kind k)
+{
+    if (k == HR_MPY_UNKNOWN)
+        hr_note_at(a->notes, HR_NOTE_DEGRADED, "heap.not_captured", ar->table, "part of the allocation table at 0x%llx is not in the image: "
+                   "the blocks it describes are unknown", (unsigned long long)ar->table);
+    else
+        hr_note_at(a->notes, HR_NOTE_DAMAGE, "heap.corrupt.micropython_tail", at,
+                   "the allocation table says that the block at 0x%llx continues one that is free: nothing is known of it", (unsigned long long)at);
+    hr_builder_arena_at(b, arena)->corrupt = true;
+}
+
+static void say_mark(struct micropython *a, uint64_t at)
+{
+    if (!a->marks_said)
+        hr_note_at(a->notes, HR_NOTE_DEGRADED, "heap.collecting", at,
+                   "blocks are marked: the image was taken while MicroPython was collecting garbage, they count as used");
+    a->marks_said = true;
+}
+
+static enum hr_status walk(void *self, uint64_t i, struct hr_builder *b)
+{
+    struct micropython *a = self;
+    const struct hr_mpy_area *ar = &a->m.area[i];
+    uint64_t n = hr_mpy_blocks(ar), at = 0;
+    while (at < n) {
+        enum hr_mpy_kind k = hr_mpy_kind(&a->m, ar, at);
+        uint64_t run = 1, addr = ar->pool + at * ar->block;
+        if (k == HR_MPY_FREE) {
+            while (at + run < n && hr_mpy_kind(&a->m, ar, at + run) == HR_MPY_FREE)
+                run++;
+            HR_TRY(hr_emit(b, addr, run * ar->block, HR_FREE));
+        } else if (k == HR_MPY_HEAD || k == HR_MPY_MARK) {
+            run = hr_mpy_extent(&a->m, ar, at);
+            if (k == HR_MPY_MARK)
+                say_mark(a, addr);
+            HR_TRY(hr_emit(b, addr, run * ar->block, HR_USED));
+        } else {
+            say(a, ar, a->arena[i], b, addr, k);
+            while (at + run < n && hr_mpy_kind(&a->m, ar, at + run) == k)
+                run++;
+        }
+        at += run;
+    }
+    return HR_OK;
+}
+
+static enum hr_status declare(struct micropython *a, struct hr_image *img, struct hr_builder *b)
+{
+    const struct hr_mpy_area *first = &a->m.area[0];
+    struct hr_allocator_info info = {.name = "micropython", .stat_in_use = HR_NONE64, .stat_free = HR_NONE64};
+    uint16_t id;
+    snprintf(info.version, sizeof info.version, "%s", !first->finalisers ? "" : first->gap ? "1.20 or later" : "1.19 or earlier");
+    snprintf(info.evidence, sizeof info.evidence, "%u area%s: the words at 0x%llx describe a table and a pool that fit each other", a->m.n,
+             a->m.n == 1 ? "" : "s", (unsigned long long)first->at);
+    HR_TRY(hr_builder_allocator(b, &info, first->block == 16 ? 4 : 5, &id));
+    for (uint32_t i = 0; i < a->m.n; i++) {
+        const struct hr_mpy_area *ar = &a->m.area[i];
+        hr_str name;
+        HR_TRY(hr_strs_addf(img->strs, &name, "micropython area %u (0x%llx)", i, (unsigned long long)ar->pool));
+        HR_TRY(hr_builder_arena(b, &(struct hr_arena){.name = name, .allocator = id, .addr = ar->at}, &a->arena[i]));
+        HR_TRY(hr_builder_own(b, ar->table, ar->pool - ar->table));
+        HR_TRY(hr_builder_own(b, ar->at, (ar->finalisers ? 5u : 4u) * img->word));
+        HR_TRY(hr_builder_region(b, ar->pool, ar->end - ar->pool, a->arena[i], walk, a, i));
+    }
+    return HR_OK;
+}
+
+static enum hr_status open(struct hr_allocator_in *in, void **self_ret)
+{
+    struct micropython *a = hr_zalloc(1, sizeof *a);
+    if (!a)
+        return HR_NOMEM;
+    a->notes = in->notes;
+    enum hr_status st = hr_mpy_find(in->image, &a->m);
+    if (st == HR_OK)
+        st = declare(a, in->image, in->builder);
+    if (st != HR_OK) {
+        hr_free(a);
+        return st;
+    }
+    *self_ret = a;
+    return HR_OK;
+}
+
+const struct hr_allocator hr_allocator_micropython = {.name = "micropython", .open = open, .close = hr_free};

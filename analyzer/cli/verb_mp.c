@@ -1,0 +1,156 @@
+/* Verbs of a MicroPython image: `mp info`, `mp gc`. */
+#include <string.h>
+
+#include "analyzer/cli/cli.h"
+#include "analyzer/runtimes/micropython/mp.h"
+
+static struct hr_mp *micropython(struct hr_cli *c, int *code)
+{
+    enum hr_status st = hr_session_roots(c->s);
+    if (!hr_cli_ok(c, st)) {
+        *code = hr_cli_exit_of(st);
+        return NULL;
+    }
+    struct hr_mp *mp = hr_runtimes_self(c->s->runtimes, "micropython");
+    if (!mp)
+        *code = hr_cli_error(HR_EXIT_INPUT, "there is no MicroPython heap in %s (heapray info says what there is)", c->opt.image);
+    return mp;
+}
+
+/* ---- mp info ---- */
+static enum hr_status letters(const struct hr_mp *mp, const struct hr_mpy_area *a, struct hr_u8vec *out)
+{
+    for (uint64_t b = 0; b < hr_mpy_blocks(a); b++)
+        HR_TRY(hr_u8vec_push(out, (uint8_t)hr_mp_letter(mp, a, b)));
+    return hr_u8vec_push(out, 0);
+}
+
+static void area_json(struct hr_json *j, const struct hr_mp *mp, const struct hr_mpy_area *a, const char *map)
+{
+    struct hr_mp_info n;
+    hr_mp_area_info(mp, a, &n);
+    hr_json_obj(j, NULL);
+    hr_json_addr(j, "pool", a->pool);
+    hr_json_num(j, "blocks", n.blocks);
+    hr_json_num(j, "block_size", a->block);
+    hr_json_num(j, "used", n.used * a->block);
+    hr_json_num(j, "free", n.free * a->block);
+    hr_json_num(j, "one_block", n.one);
+    hr_json_num(j, "two_blocks", n.two);
+    hr_json_num(j, "max_block", n.max_block);
+    hr_json_num(j, "max_free_run", n.max_free);
+    hr_json_num(j, "used_blocks", n.used);
+    hr_json_num(j, "free_blocks", n.free);
+    hr_json_addr(j, "table", a->table);
+    if (a->finalisers)
+        hr_json_addr(j, "finalisers", a->finalisers);
+    else
+        hr_json_null(j, "finalisers");
+    hr_json_str(j, "map", map);
+    hr_json_end(j);
+}
+
+static enum hr_status info_json(struct hr_cli *c, const struct hr_mp *mp)
+{
+    struct hr_u8vec all = {.max = HR_MAX_TABLE_BYTES};
+    size_t at = 0;
+    for (uint32_t i = 0; i < mp->m.n; i++)
+        if (letters(mp, &mp->m.area[i], &all) != HR_OK)
+            break;
+    if (hr_u8vec_push(&all, 0) != HR_OK) {
+        hr_u8vec_deinit(&all);
+        return HR_NOMEM;
+    }
+    struct hr_json j;
+    hr_cli_json_begin(c, &j);
+    hr_json_arr(&j, "areas");
+    for (uint32_t i = 0; i < mp->m.n && at < all.n; i++) {
+        area_json(&j, mp, &mp->m.area[i], (const char *)all.v + at);
+        at += strlen((const char *)all.v + at) + 1;
+    }
+    hr_json_end(&j);
+    size_t to = 0;
+    for (size_t i = 0; i + 1 < all.n; i++)
+        if (all.v[i])
+            all.v[to++] = all.v[i];
+    all.v[to] = 0;
+    hr_json_str(&j, "map", (const char *)all.v);
+    hr_json_str(&j, "repr", hr_mp_repr_name(mp->repr));
+    hr_json_str(&j, "version", mp->version);
+    hr_json_end(&j);
+    hr_u8vec_deinit(&all);
+    return HR_OK;
+}
+
+enum { ROW = 64 };
+
+static bool free_row(const struct hr_mp *mp, const struct hr_mpy_area *a, uint64_t b)
+{
+    for (uint64_t i = b; i < b + ROW && i < hr_mpy_blocks(a); i++)
+        if (hr_mpy_kind(&mp->m, a, i) != HR_MPY_FREE)
+            return false;
+    return b + ROW <= hr_mpy_blocks(a);
+}
+
+/* As mem_info(1): rows of 64, two and more that are wholly free folded. */
+static void map_text(struct hr_cli *c, const struct hr_mp *mp, const struct hr_mpy_area *a)
+{
+    uint64_t n = hr_mpy_blocks(a);
+    for (uint64_t b = 0; b < n && !c->out.failed;) {
+        uint64_t rows = 0;
+        while (free_row(mp, a, b + rows * ROW))
+            rows++;
+        if (rows >= 2) {
+            hr_outf(&c->out, "       (%llu lines all free)\n", (unsigned long long)rows);
+            b += rows * ROW;
+            continue;
+        }
+        char row[ROW + 1] = {0};
+        for (unsigned i = 0; i < ROW && b + i < n; i++)
+            row[i] = hr_mp_letter(mp, a, b + i);
+        hr_outf(&c->out, "%0*llx: %s\n", mp->slots ? 8 : 5, (unsigned long long)(b * a->block), row);
+        b += ROW;
+    }
+}
+
+static void info_text(struct hr_cli *c, const struct hr_mp *mp)
+{
+    struct hr_out *o = &c->out;
+    const char *repr = hr_mp_repr_name(mp->repr);
+    hr_outf(o, "MicroPython ");
+    hr_out_esc(o, mp->version);
+    hr_outf(o, ", object representation %s\n", repr ? repr : "unknown");
+    for (uint32_t i = 0; i < mp->m.n; i++) {
+        const struct hr_mpy_area *a = &mp->m.area[i];
+        struct hr_mp_info n;
+        hr_mp_area_info(mp, a, &n);
+        hr_outf(o, "\nArea at 0x%llx: total %llu, used %llu, free %llu bytes; blocks of %u%s\n", (unsigned long long)a->pool,
+                (unsigned long long)(n.blocks * a->block), (unsigned long long)(n.used * a->block), (unsigned long long)(n.free * a->block), a->block,
+                a->finalisers ? "; with finalisers" : "");
+        hr_outf(o, "1-blocks: %llu, 2-blocks: %llu, largest: %llu blocks, longest free run: %llu blocks\n", (unsigned long long)n.one,
+                (unsigned long long)n.two, (unsigned long long)n.max_block, (unsigned long long)n.max_free);
+        map_text(c, mp, a);
+    }
+    hr_cli_text_notes(c);
+}
+
+static int run_info(struct hr_cli *c)
+{
+    int code = 0;
+    struct hr_mp *mp = micropython(c, &code);
+    if (!mp)
+        return code;
+    if (!c->json && !c->ndjson) {
+        info_text(c, mp);
+        return hr_cli_exit(c);
+    }
+    enum hr_status st = info_json(c, mp);
+    return hr_cli_ok(c, st) ? hr_cli_exit(c) : hr_cli_exit_of(st);
+}
+
+const struct hr_verb hr_verb_mp_info = {
+    .name = "mp info", .args = "", .summary = "MicroPython's heap as micropython.mem_info(1) shows it",
+    .help = "Every area of MicroPython's heap with the numbers of gc_info() and the map that micropython.mem_info(1) prints, a letter for "
+            "each block; the version and how objects are represented. No symbols are needed; the firmware (--with) gives names and types.",
+    .needs_image = true, .types = false, .run = run_info,
+};

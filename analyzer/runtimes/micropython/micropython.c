@@ -1,0 +1,92 @@
+/* The runtime itself: finds everything in turn. What is not found weakens the answers and is said. */
+#include <stdio.h>
+#include <string.h>
+
+#include "analyzer/base/esc.h"
+#include "analyzer/runtimes/micropython/mp.h"
+
+hr_id hr_mp_head(const struct hr_mp *mp, uint64_t addr)
+{
+    uint64_t into;
+    hr_id id = hr_heap_at(mp->heap, addr, &into);
+    return id != HR_NONE && !into && mp->heap->state[id] == HR_USED && hr_mpy_area_at(&mp->m, addr) ? id : HR_NONE;
+}
+
+static void mp_close(void *self)
+{
+    struct hr_mp *mp = self;
+    if (!mp)
+        return;
+    hr_mptypevec_deinit(&mp->types);
+    hr_map_deinit(&mp->type_at);
+    hr_free(mp->object);
+    hr_free(mp->role);
+    hr_free(mp->owner);
+    hr_free(mp);
+}
+
+/* "MicroPython v1.9.2-34-gd64154c73 on 2017-09-01": the banner, or sys.version; else what the structures tell. */
+static void find_version(struct hr_mp *mp)
+{
+    static const char mark[] = "MicroPython v";
+    const struct hr_image *img = mp->img;
+    snprintf(mp->version, sizeof mp->version, "%s", mp->slots || mp->m.area[0].gap ? "1.20 or later" : mp->split_names ? "1.19" : "1.18 or earlier");
+    for (size_t s = 0; s < img->segs.n; s++) {
+        struct hr_span b = img->segs.v[s].bytes;
+        const uint8_t *p = b.n ? memmem(b.p, b.n, mark, sizeof mark - 1) : NULL;
+        for (; p; p = memmem(p + 1, (size_t)(b.p + b.n - p - 1), mark, sizeof mark - 1)) {
+            size_t n = 0, left = (size_t)(b.p + b.n - p) - (sizeof mark - 1);
+            const char *v = (const char *)p + sizeof mark - 1;
+            while (n < left && n < sizeof mp->version - 1 && v[n] > ' ' && v[n] < 127 && v[n] != ';')
+                n++;
+            if (n < 3 || v[0] < '1' || v[0] > '9')
+                continue;
+            memcpy(mp->version, v, n);
+            mp->version[n] = 0;
+            return;
+        }
+    }
+}
+
+static enum hr_status find_all(struct hr_mp *mp)
+{
+    enum hr_status st = hr_mp_find_pools(mp);
+    if (st == HR_OK) {
+        hr_mp_find_repr(mp);
+        st = hr_mp_find_types(mp);
+    }
+    if (st == HR_ABSENT)
+        hr_note(mp->in.notes, HR_NOTE_DEGRADED, "mp.no_names", mp->npools ? "no object of this MicroPython is its own type: objects are not typed"
+                : "no table of interned strings was found: give the firmware with --with FILE; without it no object can be named");
+    else if (st != HR_OK)
+        return st;
+    find_version(mp);
+    return HR_OK;
+}
+
+static enum hr_status mp_open(struct hr_runtime_in *in, void **self_ret, char *version, size_t vcap, char *evidence, size_t ecap)
+{
+    struct hr_mp *mp = hr_zalloc(1, sizeof *mp);
+    if (!mp)
+        return HR_NOMEM;
+    mp->in = *in;
+    mp->img = in->image;
+    mp->heap = in->heap;
+    mp->word = mp->ow = in->image->word;
+    hr_map_init(&mp->type_at, 1 << 17);
+    enum hr_status st = hr_mpy_find(in->image, &mp->m);
+    if (st == HR_OK)
+        st = find_all(mp);
+    if (st != HR_OK) {
+        mp_close(mp);
+        return st;
+    }
+    snprintf(version, vcap, "%s", mp->version);
+    snprintf(evidence, ecap, "%u qstr pools from 0x%llx with %llu names, mp_type_type at 0x%llx, %zu types, representation %s", mp->npools,
+             (unsigned long long)mp->pool[0].addr, (unsigned long long)mp->nqstr, (unsigned long long)mp->type_type, mp->types.n,
+             hr_mp_repr_name(mp->repr) ? hr_mp_repr_name(mp->repr) : "unknown");
+    *self_ret = mp;
+    return HR_OK;
+}
+
+const struct hr_runtime hr_runtime_micropython = {.name = "micropython", .open = mp_open, .close = mp_close};

@@ -1,0 +1,133 @@
+/* MicroPython without symbols: names from the qstr pools, types from the type that is its own type, the state structure from
+ * who points at the newest qstr pool, object words decoded in the representation of the build.
+ *
+ * Layouts: py/obj.h, py/qstr.h, py/mpstate.h, py/gc.c, py/objtype.h … of 1.9.2 to 1.28, read and checked on real images. */
+#ifndef HR_RUNTIMES_MP_H
+#define HR_RUNTIMES_MP_H
+
+#include "analyzer/allocators/micropython/mpy.h"
+#include "analyzer/base/bits.h"
+#include "analyzer/runtimes/runtime.h"
+
+/* How an object word (mp_obj_t) holds small integers, interned strings, constants and floats. The older form of each is that of
+ * 1.12 and before, when None, True and False were objects in ROM. */
+enum hr_mp_repr { HR_MP_REPR_UNKNOWN, HR_MP_A_OLD, HR_MP_A, HR_MP_B_OLD, HR_MP_B, HR_MP_C_OLD, HR_MP_C, HR_MP_D, HR_MP_NREPR };
+
+enum hr_mp_kind {
+    HR_MPK_OBJECT, HR_MPK_TYPE, HR_MPK_TUPLE, HR_MPK_LIST, HR_MPK_DICT, HR_MPK_SET, HR_MPK_STR, HR_MPK_INT, HR_MPK_FLOAT, HR_MPK_COMPLEX,
+    HR_MPK_ARRAY, HR_MPK_MEMORYVIEW, HR_MPK_CLOSURE, HR_MPK_FUNCTION, HR_MPK_GENERATOR, HR_MPK_MODULE, HR_MPK_BOUND, HR_MPK_EXCEPTION,
+    HR_MPK_INSTANCE, HR_MPK_NONE, HR_MPK_BOOL,
+};
+
+/* Which letter mem_info(1) prints for a block that begins with this type's address; 'h' for all others. */
+struct hr_mp_type {
+    uint64_t addr;
+    hr_str name;           /* as type.__name__ */
+    hr_str full;           /* with the module of a class of the program in front */
+    uint32_t heads;        /* allocations that begin with it */
+    uint8_t kind;          /* enum hr_mp_kind */
+    char letter;
+    bool in_heap;          /* a class of the program */
+};
+HR_VEC(hr_mptypevec, struct hr_mp_type)
+
+struct hr_mp_pool {        /* interned strings [base, base + len) */
+    uint64_t addr, base, len, alloc, hashes, lengths, texts;
+};
+enum { HR_MP_MAX_POOLS = 64 /* each dynamic pool doubles */ };
+
+/* Why an allocation without a type word exists. */
+enum hr_mp_role { HR_MPR_NONE, HR_MPR_ITEMS, HR_MPR_TABLE, HR_MPR_SET_TABLE, HR_MPR_TEXT, HR_MPR_DIGITS, HR_MPR_BUFFER, HR_MPR_MEMBERS,
+                  HR_MPR_TRACEBACK, HR_MPR_CODE, HR_MPR_CONSTANTS, HR_MPR_POOL, HR_MPR_CHUNK, HR_MPR_CONTEXT, HR_MPR_NROLES };
+
+struct hr_mp {
+    struct hr_runtime_in in;
+    const struct hr_image *img;
+    struct hr_heap *heap;
+    struct hr_mpy m;
+    unsigned word, ow;             /* bytes of a pointer, of an object word (8 in representation D) */
+    struct hr_mp_pool pool[HR_MP_MAX_POOLS];
+    uint32_t npools;
+    bool split_names;              /* qstr pools of 1.19 and later */
+    uint8_t hash_bytes, len_bytes;
+    uint64_t nqstr;
+    enum hr_mp_repr repr;
+    uint64_t type_type;            /* &mp_type_type, 0 unknown */
+    bool wide_name;                /* 1.9 and before: the word behind the type is the name */
+    bool slots;                    /* 1.20 and later: types have slots */
+    struct hr_mptypevec types;
+    struct hr_map type_at;         /* address -> index of types */
+    uint32_t *object;              /* per block: index of its type, HR_NONE: not an object */
+    uint8_t *role;                 /* per block without a type word: enum hr_mp_role */
+    hr_id *owner;                  /* of such a block; HR_NONE: outside the heap or unknown */
+    hr_type *role_row;
+    uint64_t vm;                   /* where the state structure holds the newest qstr pool, 0 unknown */
+    uint64_t root_lo, root_hi;     /* the words that the collector scans */
+    uint64_t stack_top;
+    char version[64];              /* "1.9.2", "1.20 or later" */
+};
+
+static inline uint64_t hr_mp_word(const struct hr_mp *mp, uint64_t addr)
+{
+    uint64_t w = 0;
+    return hr_image_uint(mp->img, addr, mp->word, &w) ? w : 0;
+}
+static inline uint64_t hr_mp_obj(const struct hr_mp *mp, uint64_t addr)
+{
+    uint64_t w = 0;
+    return hr_image_uint(mp->img, addr, mp->ow, &w) ? w : 0;
+}
+/* Offset of a field behind the type word, counted in words. */
+static inline uint64_t hr_mp_field(const struct hr_mp *mp, uint64_t obj, unsigned i) { return hr_mp_word(mp, obj + (uint64_t)i * mp->word); }
+/* The allocation that begins exactly at addr, as a used block; HR_NONE. */
+hr_id hr_mp_head(const struct hr_mp *mp, uint64_t addr);
+
+/* ---- names (qstr.c) ---- */
+enum hr_status hr_mp_find_pools(struct hr_mp *mp) HR_MUST;
+bool hr_mp_qstr(const struct hr_mp *mp, uint64_t index, char *buf, size_t cap);
+uint64_t hr_mp_qstr_find(const struct hr_mp *mp, const char *text); /* its index, 0 none */
+
+/* ---- object words (words.c) ---- */
+enum hr_mp_what { HR_MPW_NULL, HR_MPW_INT, HR_MPW_QSTR, HR_MPW_IMM, HR_MPW_FLOAT, HR_MPW_PTR };
+struct hr_mp_value { enum hr_mp_what what; int64_t i; uint64_t u; double f; };
+struct hr_mp_value hr_mp_decode(const struct hr_mp *mp, uint64_t w);
+void hr_mp_find_repr(struct hr_mp *mp);
+const char *hr_mp_repr_name(enum hr_mp_repr r); /* "A" … "D", NULL unknown */
+
+/* ---- types (types.c) ---- */
+enum hr_status hr_mp_find_types(struct hr_mp *mp) HR_MUST;
+uint32_t hr_mp_type_of(const struct hr_mp *mp, uint64_t obj); /* index of the type its first word names, HR_NONE */
+uint64_t hr_mp_slot(const struct hr_mp *mp, uint64_t type, unsigned slot); /* 0 absent */
+enum { HR_MPS_MAKE_NEW, HR_MPS_PRINT, HR_MPS_CALL, HR_MPS_UNARY, HR_MPS_BINARY, HR_MPS_ATTR, HR_MPS_SUBSCR, HR_MPS_ITER, HR_MPS_BUFFER,
+       HR_MPS_PROTOCOL, HR_MPS_PARENT, HR_MPS_LOCALS, HR_MPS_N };
+/* The value word of a string key in a map {flags, alloc, table} whose words are given; false: not there. */
+bool hr_mp_map_get(const struct hr_mp *mp, uint64_t map, const char *key, uint64_t *ret);
+
+/* ---- objects and what they own (parts.c) ---- */
+enum hr_status hr_mp_find_objects(struct hr_mp *mp) HR_MUST;
+const char *hr_mp_role_name(enum hr_mp_role r);
+
+/* ---- state and collector (collect.c) ---- */
+void hr_mp_find_state(struct hr_mp *mp);
+struct hr_mp_gc {
+    struct hr_bits live;           /* per block id */
+    uint64_t freed_blocks, freed_bytes, count;
+    bool exact;                    /* the roots are those the collector itself would use */
+    const char *stack;             /* what was scanned of the stack, a phrase */
+};
+enum hr_status hr_mp_collect(struct hr_mp *mp, struct hr_mp_gc *ret) HR_MUST;
+void hr_mp_gc_deinit(struct hr_mp_gc *g);
+
+/* ---- mem_info (info.c) ---- */
+struct hr_mp_info { uint64_t blocks, used, free, one, two, max_block, max_free; };
+void hr_mp_area_info(const struct hr_mp *mp, const struct hr_mpy_area *a, struct hr_mp_info *ret);
+/* The letter of one block. */
+char hr_mp_letter(const struct hr_mp *mp, const struct hr_mpy_area *a, uint64_t block);
+
+/* ---- values (values.c) ---- */
+char *hr_mp_value_text(const struct hr_mp *mp, uint64_t word, bool contents, char *buf, size_t cap);
+char *hr_mp_repr_text(const struct hr_mp *mp, uint64_t obj, uint32_t type, bool contents, char *buf, size_t cap);
+uint64_t hr_mp_len(const struct hr_mp *mp, uint64_t obj, uint32_t type);       /* UINT64_MAX: has none */
+uint64_t hr_mp_allocated(const struct hr_mp *mp, uint64_t obj, uint32_t type); /* places of a container, UINT64_MAX */
+
+#endif

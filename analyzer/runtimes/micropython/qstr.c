@@ -1,0 +1,176 @@
+/* Interned strings. The first pool of a build lies in flash: {0, 0, alloc, len, …}; each later one names the one before.
+ * Until 1.18 an entry leads to [hash][length][text], since 1.19 hashes and lengths are arrays of their own. Every string carries
+ * its hash (h = 5381; h = h * 33 ^ c, 0 becomes 1; py/qstr.c), which proves that what was found is a pool. */
+#include <string.h>
+
+#include "analyzer/runtimes/micropython/mp.h"
+
+enum { MIN_LEN = 20, MAX_LEN = 1 << 16, MAX_TEXT = 512, CHECKED = 40 };
+
+static uint64_t hash_of(const uint8_t *p, size_t n, unsigned bytes)
+{
+    uint64_t h = 5381, mask = bytes == 1 ? 0xff : 0xffff;
+    for (size_t i = 0; i < n; i++)
+        h = h * 33 ^ p[i];
+    return h & mask ? h & mask : 1;
+}
+
+/* Where entry i's text lies and how long it is. */
+static bool entry(const struct hr_mp *mp, const struct hr_mp_pool *p, uint64_t i, uint64_t *text, uint64_t *len, uint64_t *hash)
+{
+    uint64_t at;
+    if (!hr_image_word(mp->img, p->texts + i * mp->word, &at))
+        return false;
+    *hash = 0;
+    if (mp->split_names) {
+        *text = at;
+        if (mp->hash_bytes && !hr_image_uint(mp->img, p->hashes + i * mp->hash_bytes, mp->hash_bytes, hash))
+            return false;
+        return hr_image_uint(mp->img, p->lengths + i * mp->len_bytes, mp->len_bytes, len);
+    }
+    *text = at + mp->hash_bytes + mp->len_bytes;
+    return hr_image_uint(mp->img, at, mp->hash_bytes, hash) && hr_image_uint(mp->img, at + mp->hash_bytes, mp->len_bytes, len);
+}
+
+static bool entry_ok(const struct hr_mp *mp, const struct hr_mp_pool *p, uint64_t i, bool *strong)
+{
+    uint64_t text, len, hash;
+    if (!entry(mp, p, i, &text, &len, &hash) || len > MAX_TEXT)
+        return false;
+    struct hr_span s = hr_image_peek(mp->img, text, len + 1);
+    if (s.n != len + 1 || s.p[len] || memchr(s.p, 0, (size_t)len))
+        return false;
+    *strong = len > 0;
+    return !len || !mp->hash_bytes || hash == hash_of(s.p, (size_t)len, mp->hash_bytes);
+}
+
+static bool pool_ok(const struct hr_mp *mp, const struct hr_mp_pool *p)
+{
+    unsigned good = 0, want = (unsigned)hr_min(p->len, CHECKED);
+    uint64_t step = hr_max(p->len / CHECKED, 1);
+    for (unsigned i = 0; i < want; i++) {
+        bool strong = false;
+        if (!entry_ok(mp, p, i * step, &strong))
+            return false;
+        good += strong;
+    }
+    return good + 3 >= want; /* two of the first are empty */
+}
+
+static struct hr_mp_pool read_pool(const struct hr_mp *mp, uint64_t at)
+{
+    unsigned w = mp->word;
+    struct hr_mp_pool p = {.addr = at, .base = hr_mp_field(mp, at, 1), .alloc = hr_mp_field(mp, at, 2), .len = hr_mp_field(mp, at, 3)};
+    p.base &= ~(1ull << (8 * w - 1)); /* 1.22 and later: is_sorted */
+    unsigned i = 4;
+    if (mp->split_names && mp->hash_bytes)
+        p.hashes = hr_mp_field(mp, at, i++);
+    if (mp->split_names)
+        p.lengths = hr_mp_field(mp, at, i++);
+    p.texts = at + (uint64_t)i * w;
+    return p;
+}
+
+/* All forms of a pool in turn. */
+static bool try_forms(struct hr_mp *mp, uint64_t at)
+{
+    static const uint8_t form[][3] = {{0, 1, 1}, {0, 2, 1}, {1, 1, 1}, {1, 2, 1}, {0, 2, 2}, {1, 2, 2}, {1, 0, 1}, {1, 0, 2}};
+    for (size_t f = 0; f < sizeof form / sizeof *form; f++) {
+        mp->split_names = form[f][0];
+        mp->hash_bytes = form[f][1];
+        mp->len_bytes = form[f][2];
+        struct hr_mp_pool p = read_pool(mp, at);
+        if (!pool_ok(mp, &p))
+            continue;
+        mp->pool[0] = p;
+        mp->npools = 1;
+        return true;
+    }
+    return false;
+}
+
+/* {0, 0, small, some, …} at a word of any segment. */
+static bool find_root(struct hr_mp *mp)
+{
+    const struct hr_image *img = mp->img;
+    unsigned w = mp->word;
+    uint64_t top = 1ull << (8 * w - 1);
+    for (size_t s = 0; s < img->segs.n; s++) {
+        const struct hr_segment *seg = &img->segs.v[s];
+        for (size_t off = (size_t)(-seg->addr & (w - 1u)); off + 6u * w <= seg->bytes.n; off += w) {
+            const uint8_t *p = seg->bytes.p + off;
+            uint64_t len = hr_word_load(p + 3 * w, w, img->big);
+            if (len < MIN_LEN || len > MAX_LEN || hr_word_load(p, w, img->big) || hr_word_load(p + w, w, img->big) & ~top)
+                continue;
+            uint64_t alloc = hr_word_load(p + 2 * w, w, img->big);
+            if (alloc && alloc <= MAX_LEN && try_forms(mp, seg->addr + off))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* The pool whose `prev` is the last one found. */
+static bool find_next(struct hr_mp *mp)
+{
+    const struct hr_image *img = mp->img;
+    const struct hr_mp_pool *last = &mp->pool[mp->npools - 1];
+    unsigned w = mp->word;
+    for (size_t s = 0; s < img->segs.n; s++) {
+        const struct hr_segment *seg = &img->segs.v[s];
+        for (size_t off = (size_t)(-seg->addr & (w - 1u)); off + 5u * w <= seg->bytes.n; off += w) {
+            if (hr_word_load(seg->bytes.p + off, w, img->big) != last->addr)
+                continue;
+            struct hr_mp_pool p = read_pool(mp, seg->addr + off);
+            if (p.base != last->base + last->len || p.len > MAX_LEN || p.len > hr_max(p.alloc, p.addr < mp->m.area[0].table ? MAX_LEN : 0) || !p.alloc)
+                continue;
+            if (hr_mpy_area_at(&mp->m, p.addr) && hr_mp_head(mp, p.addr) == HR_NONE)
+                continue; /* stale: a pool of the heap is an allocation */
+            bool strong, good = p.len > 0;
+            for (uint64_t i = 0; i < p.len && i < CHECKED && good; i++)
+                good = entry_ok(mp, &p, i, &strong);
+            if (!good)
+                continue;
+            mp->pool[mp->npools++] = p;
+            return true;
+        }
+    }
+    return false;
+}
+
+enum hr_status hr_mp_find_pools(struct hr_mp *mp)
+{
+    if (!find_root(mp))
+        return HR_ABSENT;
+    while (mp->npools < HR_MP_MAX_POOLS && find_next(mp))
+        ;
+    const struct hr_mp_pool *last = &mp->pool[mp->npools - 1];
+    mp->nqstr = last->base + last->len;
+    return HR_OK;
+}
+
+bool hr_mp_qstr(const struct hr_mp *mp, uint64_t index, char *buf, size_t cap)
+{
+    uint64_t text, len, hash;
+    *buf = 0;
+    for (uint32_t i = mp->npools; i-- > 0;) {
+        const struct hr_mp_pool *p = &mp->pool[i];
+        if (index < p->base)
+            continue;
+        if (index - p->base >= p->len || !entry(mp, p, index - p->base, &text, &len, &hash))
+            return false;
+        size_t got = hr_image_read(mp->img, text, buf, (size_t)hr_min(len, cap - 1));
+        buf[got] = 0;
+        return got == hr_min(len, cap - 1);
+    }
+    return false;
+}
+
+uint64_t hr_mp_qstr_find(const struct hr_mp *mp, const char *text)
+{
+    char buf[128];
+    for (uint64_t i = 1; i < mp->nqstr; i++)
+        if (hr_mp_qstr(mp, i, buf, sizeof buf) && !strcmp(buf, text))
+            return i;
+    return 0;
+}
