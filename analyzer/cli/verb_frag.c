@@ -35,7 +35,7 @@ static void frag_json(struct hr_cli *c)
         hr_json_num(&j, "used", a->used_bytes);
         hr_json_num(&j, "cached", a->cached_bytes);
         hr_json_num(&j, "free", a->free_bytes);
-        hr_json_num(&j, "overhead", a->overhead_bytes);
+        hr_json_num(&j, "overhead", a->overhead_bytes + a->own_bytes);
         hr_json_num(&j, "largest_free", a->largest_free);
         hr_json_num(&j, "free_runs", f->free_runs);
         hr_json_num(&j, "releasable", f->releasable);

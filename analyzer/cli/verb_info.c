@@ -38,6 +38,7 @@ static void json_threads(struct hr_cli *c, struct hr_json *j)
 
 static void json_sums(struct hr_json *j, const struct hr_arena *a)
 {
+    hr_json_num(j, "mapped", a->mapped);
     hr_json_num(j, "mapped_bytes", a->mapped);
     hr_json_num(j, "used_blocks", a->used_blocks);
     hr_json_num(j, "used_bytes", a->used_bytes);
@@ -45,9 +46,9 @@ static void json_sums(struct hr_json *j, const struct hr_arena *a)
     hr_json_num(j, "cached_bytes", a->cached_bytes);
     hr_json_num(j, "free_blocks", a->free_blocks);
     hr_json_num(j, "free_bytes", a->free_bytes);
-    hr_json_num(j, "own_blocks", a->own_blocks);
+    hr_json_num(j, "overhead_bytes", a->overhead_bytes + a->own_bytes); /* used + cached + free + overhead = mapped */
+    hr_json_num(j, "own_blocks", a->own_blocks); /* the allocator's own blocks, a part of the overhead */
     hr_json_num(j, "own_bytes", a->own_bytes);
-    hr_json_num(j, "overhead_bytes", a->overhead_bytes);
 }
 
 static void add_arena(struct hr_arena *sum, const struct hr_arena *a)
@@ -200,7 +201,7 @@ static void text_arenas(struct hr_cli *c)
             hr_tab_cell(t, hr_cli_count(c, r->used_blocks));
             hr_tab_cell(t, hr_cli_bytes(c, r->cached_bytes));
             hr_tab_cell(t, hr_cli_bytes(c, r->free_bytes));
-            hr_tab_cell(t, hr_cli_bytes(c, r->overhead_bytes));
+            hr_tab_cell(t, hr_cli_bytes(c, r->overhead_bytes + r->own_bytes));
             hr_tab_cellf(t, "%s%s", hr_strs_get(c->s->strs, r->name), r->corrupt ? " (corrupt)" : "");
         }
         hr_tab_print(t, 2);
