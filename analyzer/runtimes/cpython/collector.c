@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "analyzer/base/bits.h"
-#include "analyzer/runtimes/cpython/py.h"
+#include "analyzer/runtimes/cpython/collector.h"
 
 enum { MAX_TRACKED = 1u << 30 };
 
@@ -172,19 +172,92 @@ static void traverse(struct gc *g, uint32_t i, hr_py_ref_fn *fn)
     hr_py_refs(g->py, g->addr.v[i], &t, fn, g);
 }
 
-/* tp_del up to 3.3, and __del__ of 2.7's classes, make a cycle uncollectable, and all that it leads to. */
+/* Is a suspended generator of 2.7 inside a try or with block? Then closing it may run code (PyGen_NeedsFinalizing). */
+static bool needs_finalizing(const struct gc *g, uint64_t gen)
+{
+    const struct hr_cpython *c = g->py->c;
+    enum { SETUP_LOOP = 120, BLOCK_BYTES = 12, MAX_BLOCKS = 20 };
+    uint64_t frame = hr_py_word(c, gen, HR_PY_GEN_FRAME), type;
+    if (!frame || !hr_py_has(c, HR_PY_FRAME_IBLOCK) || !hr_py_word(c, frame, HR_PY_FRAME_STACKTOP))
+        return false;
+    uint64_t n = hr_py_uint(c, frame, HR_PY_FRAME_IBLOCK, 4), at = frame + (uint64_t)c->at[HR_PY_FRAME_BLOCKSTACK];
+    for (uint64_t i = 0; i < n && i < MAX_BLOCKS; i++)
+        if (hr_image_uint(g->py->img, at + i * BLOCK_BYTES, 4, &type) && type != SETUP_LOOP)
+            return true;
+    return false;
+}
+
+struct look { struct hr_py *py; bool found; };
+
+static bool stop_at_del(void *ctx, uint64_t key, uint64_t value)
+{
+    struct look *look = ctx;
+    char name[16];
+    (void)value;
+    look->found = hr_py_text(look->py, key, name, sizeof name) && !strcmp(name, "__del__");
+    return !look->found;
+}
+
+/* __del__ in an old-style instance's own dict, its class's, or that of a base. */
+static bool classic_del(struct gc *g, uint64_t instance)
+{
+    struct look look = {g->py, false};
+    const struct hr_cpython *c = g->py->c;
+    enum { MAX_CLASSES = 64 };
+    uint64_t todo[MAX_CLASSES] = {hr_py_word(c, instance, HR_PY_INSTANCE_CLASS)};
+    hr_py_dict_items(g->py, hr_py_word(c, instance, HR_PY_INSTANCE_DICT), stop_at_del, &look);
+    for (unsigned i = 0, n = 1; i < n && !look.found; i++) {
+        hr_py_dict_items(g->py, hr_py_word(c, todo[i], HR_PY_CLASS_DICT), stop_at_del, &look);
+        uint64_t bases = 0, base, k;
+        if (!hr_image_word(g->py->img, todo[i] + (uint64_t)c->at[HR_PYS_OBJECT], &bases))
+            continue; /* cl_bases is the first field */
+        k = hr_py_word(c, bases, HR_PY_OB_SIZE);
+        for (uint64_t b = 0; b < k && n < MAX_CLASSES; b++)
+            if (hr_image_word(g->py->img, bases + (uint64_t)c->at[HR_PY_TUPLE_ITEMS] + b * g->py->img->word, &base))
+                todo[n++] = base;
+    }
+    return look.found;
+}
+
+/* tp_del, and __del__ of 2.7's classes, make a cycle uncollectable, and all that it leads to. */
 static bool has_legacy_finalizer(struct gc *g, uint32_t i)
 {
     const struct hr_py_type *t = &g->py->types.v[g->py->object[g->node.v[i]]];
+    bool del = hr_py_word(g->py->c, t->addr, HR_PY_TP_DEL) != 0;
     if (g->py->minor >= 0x0300)
-        return hr_py_word(g->py->c, t->addr, HR_PY_TP_DEL) != 0;
-    return hr_py_word(g->py->c, t->addr, HR_PY_TP_DEL) != 0; /* 2.7's heap types with __del__ have slot_tp_del here */
+        return del;
+    if (t->kind == HR_PK_CLASSIC_INSTANCE)
+        return classic_del(g, g->addr.v[i]);
+    if (t->flags & HR_PYF_HEAPTYPE)
+        return del; /* slot_tp_del */
+    return t->kind == HR_PK_GENERATOR && needs_finalizing(g, g->addr.v[i]);
 }
 
 static void close_over(struct gc *g)
 {
     while (g->todo.n && !g->out_of_memory)
         traverse(g, g->todo.v[--g->todo.n], revive);
+}
+
+/* gc.collect() counts what is left after the finalizers since bpo-38379 (3.9, 3.8.1, 3.7.6); before, all garbage. */
+static bool counts_late(const struct hr_py *py)
+{
+    uint32_t v = py->c->hexversion;
+    return py->minor >= 0x0309 || (py->minor == 0x0308 && v >= 0x03080100) || (py->minor == 0x0307 && v >= 0x03070600);
+}
+
+static enum hr_status count_returned(struct gc *g, struct hr_py_gc *ret)
+{
+    struct hr_bits garbage;
+    HR_TRY(hr_bits_init(&garbage, (uint64_t)g->py->heap->n + 1));
+    for (size_t i = 0; i < ret->garbage.n; i++)
+        hr_bits_set(&garbage, hr_py_node(g->py, ret->garbage.v[i]));
+    ret->weakrefs_freed = hr_py_gc_weakrefs(g->py, &garbage);
+    hr_bits_deinit(&garbage);
+    if (counts_late(g->py))
+        HR_TRY(hr_py_gc_finalizers(g->py, &ret->garbage, &ret->died_early));
+    ret->collect_returns = ret->garbage.n + ret->uncollectable.n + ret->weakrefs_freed - ret->died_early;
+    return HR_OK;
 }
 
 static enum hr_status divide(struct gc *g, struct hr_py_gc *ret)
@@ -215,8 +288,7 @@ static enum hr_status divide(struct gc *g, struct hr_py_gc *ret)
             st = hr_u64vec_push(&ret->uncollectable, g->addr.v[i]);
     }
     hr_bits_deinit(&before);
-    ret->collect_returns = ret->garbage.n + ret->uncollectable.n;
-    return st;
+    return st == HR_OK ? count_returned(g, ret) : st;
 }
 
 static int by_value(const void *a, const void *b)

@@ -111,7 +111,9 @@ struct hr_py_gc {
     uint64_t members[3], frozen;
     struct hr_u64vec garbage;      /* what gc.collect() would free, addresses ascending */
     struct hr_u64vec uncollectable;
-    uint64_t collect_returns;
+    uint64_t collect_returns;      /* garbage + uncollectable + weakrefs_freed - died_early */
+    uint64_t weakrefs_freed;       /* weak references outside that their callbacks drop: counted, too */
+    uint64_t died_early;           /* of the garbage: gone by reference count before the counting */
     bool exact;                    /* false: lists broken or a collection was under way */
 };
 enum hr_status hr_py_gc_predict(struct hr_py *py, struct hr_py_gc *ret) HR_MUST;
