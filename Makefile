@@ -9,6 +9,10 @@
 # The one list of Debian packages (build, run and test). `make deps` installs what is missing.
 DEPS := gcc g++ make libc6-dev libdwarf-dev libcapstone-dev libpcre2-dev zlib1g-dev libzstd-dev liblz4-dev libjansson-dev \
         gdb libc6-dbg gcc-12-multilib g++-12-multilib libc6-dev-i386 python3 perl git sqlite3 zstd lz4 dwz
+# Firmware for tests and samples: compilers, C libraries, emulators of microcontrollers; about a minute and a half to install.
+# `make check NO_FIRMWARE=1` does without.
+FIRMWARE_DEPS := gcc-arm-none-eabi libnewlib-arm-none-eabi picolibc-arm-none-eabi gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf \
+        qemu-system-arm qemu-system-misc srecord
 # Needed by `make fuzz` and `make tidy` only; large, so not for every check.
 CLANG_DEPS := clang clang-tidy libclang-rt-14-dev
 
@@ -37,7 +41,7 @@ TOOLS := $(call programs,tests/tools/*.c)
 BENCHES := $(call programs,tests/bench/*.c)
 LINK = @mkdir -p $(@D); echo LD $@; $(CC) $(CFLAGS_ALL) $(LDFLAGS) -MMD -MP -o $@ $(filter %.c %.o %.a,$^) $(LIBS)
 
-.PHONY: all units benches fuzzers sweeps tools deps clang-deps demo check bench samples layers sweep fuzz tidy install clean
+.PHONY: all units benches fuzzers sweeps tools deps firmware-deps clang-deps demo check bench samples layers sweep fuzz tidy install clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: $(B)/libheapray.a $(if $(wildcard $(MAIN)),$(B)/heapray) units tools
@@ -85,13 +89,15 @@ define install
 endef
 deps:
 	$(call install,$(DEPS))
+firmware-deps: deps
+	$(if $(NO_FIRMWARE),,$(call install,$(FIRMWARE_DEPS)))
 clang-deps: deps
 	$(call install,$(CLANG_DEPS))
 
 # ---- tests: sub-makes, because what is there to build is known only once the packages are ----
 SUB := $(MAKE) --no-print-directory
 ASAN := $(SUB) CI= B=build-asan OPT='-O1 -g $(SANITIZE)' LDFLAGS='$(SANITIZE)'
-check: deps
+check: deps firmware-deps
 	@$(SUB) all layers
 	@$(ASAN) sweeps fuzzers
 	@tests/run

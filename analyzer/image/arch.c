@@ -39,9 +39,9 @@ static const struct hr_arch archs[] = {
     {"arm", EM_ARM, 32, 16, .sp = 13, .pc = 15, .ra = 14, .tp = X, .tls_variant = 1, .tcb_size = 8,
      .prstatus_regs = REGS32, .ngregs = 18},
     {"riscv64", EM_RISCV, 64, 33, .sp = 2, .pc = 32, .ra = 1, .tp = 4, .tls_variant = 1, .prstatus_regs = REGS64,
-     .greg_map = greg_riscv, .ngregs = 32},
+     .greg_map = greg_riscv, .ngregs = 32, .gp = 3},
     {"riscv32", EM_RISCV, 32, 33, .sp = 2, .pc = 32, .ra = 1, .tp = 4, .tls_variant = 1, .prstatus_regs = REGS32,
-     .greg_map = greg_riscv, .ngregs = 32},
+     .greg_map = greg_riscv, .ngregs = 32, .gp = 3},
     /* ELFv2 keeps 512 bytes below r1 for leaf functions; v1 288, which is less */
     {"ppc64", EM_PPC64, 64, 34, .sp = 1, .pc = 33, .ra = 32, .tp = 13, .tls_variant = 1, .tcb_size = -0x7000,
      .prstatus_regs = REGS64, .red_zone = 512, .greg_map = greg_ppc, .ngregs = 37, .cfi_lr = 65},

@@ -19,6 +19,7 @@ struct hr_arch {
     uint16_t red_zone; /* bytes below sp that are still live */
     const uint8_t *greg_map; /* pr_reg slot i -> DWARF number (0xff none); NULL: identity */
     uint8_t ngregs;    /* slots in pr_reg */
+    uint8_t gp;        /* the linker's constant for short addressing: no reference whatever it points at; 0 none */
     uint8_t cfi_lr;    /* number of the return-address register in CFI where it is not `ra` (ppc 65), else 0 */
 };
 

@@ -110,6 +110,7 @@ struct hr_image {
     uint64_t auxv_entry, auxv_phdr, auxv_base, auxv_sysinfo_ehdr, auxv_random; /* 0 unknown */
     uint32_t auxv_phnum;
     bool by_gcore;          /* written by a debugger, not the kernel */
+    bool bare;              /* no operating system's process: a microcontroller's memory, stack and statics in one segment */
     void **owned;           /* memory behind segments that came from no mapped file; freed with the image */
     size_t nowned;
     bool sealed;

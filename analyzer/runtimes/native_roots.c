@@ -195,6 +195,8 @@ static enum hr_status find_stack(struct hr_native *n, uint32_t i, struct stackve
     if (block != HR_NONE) { /* a stack the program itself allocated: the rest of its block */
         s.lo = t->sp - into;
         s.hi = s.lo + hr_block_size(n->heap, block);
+    } else if (n->img->bare) {
+        hr_native_bare_stack(n, t->sp, &s.lo, &s.hi);
     } else {
         stack_block(n, t, &s.lo, &s.hi);
     }
@@ -307,7 +309,7 @@ static enum hr_status registers(struct hr_native *n)
         const struct hr_thread *t = &n->img->threads.v[i];
         none |= !t->reg_valid;
         for (unsigned k = 0; k < n->img->arch->nregs && k < HR_MAX_REGS; k++) {
-            if (!(t->reg_valid >> k & 1) || hr_heap_at(n->heap, t->reg[k], NULL) == HR_NONE)
+            if (!(t->reg_valid >> k & 1) || (k && k == n->img->arch->gp) || hr_heap_at(n->heap, t->reg[k], NULL) == HR_NONE)
                 continue;
             char name[16];
             struct hr_root r = {.addr = t->reg[k], .module = HR_NONE, .thread = (uint32_t)i, .frame = HR_NONE,
@@ -399,6 +401,8 @@ enum hr_status hr_native_roots(struct hr_native *n)
     n->heap->roots.max = HR_MAX_ROOTS;
     n->heap->roots_complete = true;
     completeness(n);
+    if (n->img->bare)
+        hr_native_bare_notes(n);
     enum hr_status st = all_layers(n, l);
     if (st == HR_OK)
         st = registers(n);

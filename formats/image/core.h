@@ -45,6 +45,13 @@ void hr_segment_claim(const struct hr_image *img, struct hr_segment *s, const st
 /* --exe for an image in which no program was found: by the entry point, else where it was linked to. Gives the image its
  * processor when its format does not tell it, and the read-only parts that the image does not hold. */
 enum hr_status hr_modules_exe(struct hr_image *img, const struct hr_open_options *opt) HR_MUST;
+/* Once the program is known: memory that its program headers or the processor's memory map call read-only is not writable,
+ * whatever the container says (an image of flash holds no references to the heap). */
+enum hr_status hr_flash_protect(struct hr_image *img) HR_MUST;
+/* Of the read-only bytes that both the program and the image have: how many are equal, how many differ. */
+void hr_exe_compare(const struct hr_image *img, const struct hr_module *m, uint64_t *same_ret, uint64_t *differ_ret);
+/* --regs: one thread out of a text file. Needs the processor, so after hr_modules_exe. */
+enum hr_status hr_regs_load(struct hr_image *img, const struct hr_open_options *opt) HR_MUST;
 /* The dynamic loader's list (r_debug): modules that NT_FILE does not tell, the main program. */
 enum hr_status hr_modules_linked(struct hr_image *img) HR_MUST;
 /* Its TLS numbers and offsets; after the files are open, because PT_TLS may be known from there only. */

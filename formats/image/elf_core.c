@@ -29,6 +29,15 @@ static bool physical(const struct hr_elf *e)
     return loads > 1 && paddr;
 }
 
+/* It gives no rights either: nothing is readable, which is never true. */
+static bool no_rights(const struct hr_elf *e)
+{
+    for (uint32_t i = 0; i < e->nph; i++)
+        if (e->ph[i].type == HR_PT_LOAD && e->ph[i].flags & (HR_SEG_X | HR_SEG_W | HR_SEG_R))
+            return false;
+    return true;
+}
+
 static void arch_of(struct hr_image *img, const struct hr_elf *e)
 {
     img->word = e->word;
@@ -42,7 +51,7 @@ static void arch_of(struct hr_image *img, const struct hr_elf *e)
 }
 
 /* One PT_LOAD. What the file no longer has of it is cut: unknown, which is not the same as left out by design. */
-static enum hr_status add_load(struct hr_image *img, const struct hr_elf *e, const struct hr_phdr *p, bool phys)
+static enum hr_status add_load(struct hr_image *img, const struct hr_elf *e, const struct hr_phdr *p, bool phys, bool all)
 {
     uint64_t space = e->word == 4 ? 1ull << 32 : UINT64_MAX, addr = phys ? p->paddr : p->vaddr;
     uint64_t msize = hr_max(p->memsz, p->filesz);
@@ -51,7 +60,7 @@ static enum hr_status add_load(struct hr_image *img, const struct hr_elf *e, con
     msize = hr_min(msize, space - addr);
     struct hr_segment s = {.addr = addr, .msize = msize, .bytes = hr_elf_ph_bytes(e, p), .module = HR_NONE};
     s.flags = p->flags & (HR_SEG_X | HR_SEG_W | HR_SEG_R); /* the same bits as PF_X, PF_W, PF_R */
-    if (phys)
+    if (all)
         s.flags |= HR_SEG_R | HR_SEG_W | HR_SEG_X;
     if (s.bytes.n < p->filesz) {
         s.flags |= HR_SEG_CUT;
@@ -79,10 +88,10 @@ static void say_cut(struct hr_image *img, uint64_t cut)
 static enum hr_status load_segments(struct hr_core *c, uint64_t cut)
 {
     struct hr_image *img = c->img;
-    bool phys = physical(c->elf);
+    bool phys = physical(c->elf), all = phys || no_rights(c->elf);
     for (uint32_t i = 0; i < c->elf->nph; i++)
         if (c->elf->ph[i].type == HR_PT_LOAD)
-            HR_TRY(add_load(img, c->elf, &c->elf->ph[i], phys));
+            HR_TRY(add_load(img, c->elf, &c->elf->ph[i], phys, all));
     say_cut(img, cut);
     if (!img->segs.n)
         hr_note(img->notes, HR_NOTE_DAMAGE, "core.empty", "the dump describes no memory at all%s",

@@ -39,6 +39,17 @@ static bool take_id(void *ctx, struct hr_span name, uint32_t type, struct hr_spa
     return false;
 }
 
+/* Without a build-id: the code itself, if the image holds any of it. A debugger's breakpoints may differ. */
+static enum hr_module_state judge_code(const struct hr_image *img, const struct hr_module *m)
+{
+    enum { MIN_SAME = 64, BREAKPOINTS = 32 };
+    uint64_t same, differ;
+    hr_exe_compare(img, m, &same, &differ);
+    if (differ > BREAKPOINTS && differ > same / 256)
+        return HR_MOD_MISMATCH;
+    return same >= MIN_SAME ? HR_MOD_OK : HR_MOD_UNPROVEN;
+}
+
 /* The build-id where the program would have it in memory, if the image holds that. */
 static enum hr_module_state judge(const struct hr_image *img, struct hr_module *m, const struct hr_elf *e)
 {
@@ -47,7 +58,7 @@ static enum hr_module_state judge(const struct hr_image *img, struct hr_module *
             hr_elf_notes(hr_image_peek(img, m->bias + e->ph[i].vaddr, hr_min(e->ph[i].filesz, 4096)), img->big,
                          (unsigned)hr_min(e->ph[i].align, 16), take_id, m);
     if (!m->build_id_len || !e->build_id_len)
-        return HR_MOD_UNPROVEN;
+        return judge_code(img, m);
     return m->build_id_len == e->build_id_len && !memcmp(m->build_id, e->build_id, e->build_id_len) ? HR_MOD_OK : HR_MOD_MISMATCH;
 }
 

@@ -66,6 +66,8 @@ enum hr_status hr_image_load(struct hr_file *const *files, size_t nfiles, const 
         img->complete &= !files[i]->cut;
     HR_TRY(hr_image_arrange(img));
     HR_TRY(hr_modules_exe(img, opt));
+    HR_TRY(hr_flash_protect(img));
+    HR_TRY(hr_regs_load(img, opt));
     HR_TRY(hr_modules_open(img, opt));
     HR_TRY(hr_modules_tls(img));
     HR_TRY(hr_modules_debug(img, opt));

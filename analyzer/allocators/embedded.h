@@ -1,0 +1,27 @@
+/* What the heaps of microcontrollers have in common: statics found by symbol, one arena, one or few regions. Private to
+ * the allocators named in the .c files that include it. */
+#ifndef HR_ALLOCATORS_EMBEDDED_H
+#define HR_ALLOCATORS_EMBEDDED_H
+
+#include "analyzer/allocators/allocators.h"
+
+enum {
+    HR_EMB_MAX_CHUNKS = 16 << 20, /* of one heap: 16-byte chunks of 256 MiB, far beyond any such machine */
+};
+
+/* Address of a data symbol, 0 when there is none; *size_ret (may be NULL) its size. */
+uint64_t hr_emb_symbol(struct hr_allocator_in *in, const char *name, uint64_t *size_ret);
+/* The word that a data symbol holds; false when there is no symbol or no memory. */
+bool hr_emb_word(struct hr_allocator_in *in, const char *name, uint64_t *ret);
+/* Makes the named variables (NULL-terminated list) the allocator's own. */
+enum hr_status hr_emb_own(struct hr_allocator_in *in, const char *const *names) HR_MUST;
+/* The program's own word that holds one of the (ascending) addresses, the highest that any does: where its sbrk() stands.
+ * NULL: none. `skip`: names that are the allocator's. */
+const struct hr_sym *hr_emb_break(struct hr_allocator_in *in, const struct hr_u64vec *bounds, const char *const *skip, uint64_t *ret);
+/* Declares allocator, arena and (size > 0) its region in one go. */
+enum hr_status hr_emb_declare(struct hr_allocator_in *in, const char *name, const char *version, const char *evidence,
+                              uint8_t shift, uint64_t header, uint32_t *arena_ret) HR_MUST;
+/* Is x in the ascending vector? */
+bool hr_emb_has(const struct hr_u64vec *v, uint64_t x);
+
+#endif

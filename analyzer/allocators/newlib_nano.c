@@ -1,0 +1,190 @@
+/* The small mallocs: newlib-nano's and picolibc's, which came from it.
+ *
+ * A chunk is a size word (the whole chunk) and what malloc returned, aligned to two words. newlib-nano may leave one word of
+ * padding in between, which then holds minus its own distance from the size word. Free chunks are linked through the word
+ * behind the size, in ascending order; whatever is not on that list is in use. Chunks follow each other from
+ * __malloc_sbrk_start to the program break. picolibc keeps the break in __malloc_sbrk_top; with nano it is the program's own
+ * variable. From picolibc 1.8.7 on the list leads to the word behind the size instead of to the size.
+ * Layout: newlib/libc/stdlib/nano-mallocr.c; checked against images of newlib 3.3 and picolibc 1.8. */
+#include <stdio.h>
+
+#include "analyzer/allocators/embedded.h"
+
+struct nano {
+    const struct hr_image *img;
+    struct hr_notes *notes;
+    bool pico;
+    uint64_t start, end;
+    uint64_t link;              /* what list pointers are beyond the chunk's start */
+    struct hr_u64vec free;      /* chunk addresses, ascending */
+    uint32_t arena;
+    bool corrupt;
+};
+
+static const char *const own_names[] = {
+    "__malloc_free_list", "__malloc_sbrk_start", "__malloc_sbrk_top", "__malloc_current_mallinfo", "__malloc_max_sbrked_mem",
+    "__malloc_max_total_mem", "__malloc_block", NULL,
+};
+
+static const char *name_of(const struct nano *a) { return a->pico ? "picolibc" : "newlib-nano"; }
+
+static void damage(struct nano *a, const char *code, uint64_t at, const char *what)
+{
+    a->corrupt = true;
+    hr_note_at(a->notes, HR_NOTE_DAMAGE, code, at, "%s heap: %s at 0x%llx", name_of(a), what, (unsigned long long)at);
+}
+
+/* The free list: ascending, so a list that does not ascend is smashed or a loop. */
+static enum hr_status read_free(struct nano *a, uint64_t head)
+{
+    uint64_t w = a->img->word, at = head, next, last = 0;
+    while (at && a->free.n < HR_EMB_MAX_CHUNKS) {
+        uint64_t chunk = at - a->link;
+        if (chunk < a->start || chunk <= last || !hr_image_word(a->img, chunk + w, &next)) {
+            damage(a, "heap.corrupt.free-list", at, "the free list leads out of order");
+            return HR_OK;
+        }
+        HR_TRY(hr_u64vec_push(&a->free, chunk));
+        last = chunk;
+        at = next;
+    }
+    return HR_OK;
+}
+
+static uint64_t alignment(const struct nano *a) { return 2 * (uint64_t)a->img->word; }
+
+/* Size of the chunk at `at`, 0 when it is none. Minimum: size and link word. */
+static uint64_t size_at(const struct nano *a, uint64_t at, uint64_t limit)
+{
+    uint64_t size, w = a->img->word;
+    if (!hr_image_word(a->img, at, &size) || size < 2 * w || size & (w - 1) || size > limit - at)
+        return 0;
+    return size;
+}
+
+/* The first free chunk above `at`: where a walk finds its feet again. */
+static uint64_t next_free(const struct nano *a, uint64_t at, uint64_t end)
+{
+    for (size_t i = 0; i < a->free.n; i++)
+        if (a->free.v[i] > at)
+            return hr_min(a->free.v[i], end);
+    return end;
+}
+
+/* Where chunks can begin, from the start on, as long as they make sense. */
+static enum hr_status read_bounds(const struct nano *a, uint64_t limit, struct hr_u64vec *out)
+{
+    uint64_t at = a->start;
+    HR_TRY(hr_u64vec_push(out, at));
+    for (uint64_t size; out->n < HR_EMB_MAX_CHUNKS && (size = size_at(a, at, limit)); ) {
+        at += size;
+        HR_TRY(hr_u64vec_push(out, at));
+    }
+    return HR_OK;
+}
+
+/* Padding in front of what malloc returned makes a negative offset word there (nano). */
+static uint64_t user_of(const struct nano *a, uint64_t chunk)
+{
+    uint64_t user = chunk + a->img->word, mask = alignment(a) - 1;
+    return a->pico ? user : (user + mask) & ~mask;
+}
+
+static enum hr_status walk(void *self, uint64_t cookie, struct hr_builder *b)
+{
+    struct nano *a = self;
+    size_t f = 0;
+    (void)cookie;
+    for (uint64_t at = a->start, size; at < a->end; at += size) {
+        while (f < a->free.n && a->free.v[f] < at)
+            damage(a, "heap.corrupt.free-list", a->free.v[f++], "a free chunk lies inside another chunk");
+        bool is_free = f < a->free.n && a->free.v[f] == at;
+        size = size_at(a, at, a->end);
+        if (!size) {
+            damage(a, "heap.corrupt.size", at, "the size of the chunk makes no sense; up to the next free chunk nothing is known");
+            size = next_free(a, at, a->end) - at;
+            continue;
+        }
+        uint64_t from = is_free ? at + a->img->word : user_of(a, at);
+        f += is_free;
+        if (from < at + size)
+            HR_TRY(hr_emit(b, from, at + size - from, is_free ? HR_FREE : HR_USED));
+    }
+    hr_builder_arena_at(b, a->arena)->corrupt |= a->corrupt;
+    return HR_OK;
+}
+
+/* Does the chunk walk meet the list's first member, or the word behind it? */
+static void decide_link(struct nano *a, uint64_t head, const struct hr_u64vec *bounds)
+{
+    if (a->pico && head && !hr_emb_has(bounds, head) && hr_emb_has(bounds, head - a->img->word))
+        a->link = a->img->word;
+}
+
+static enum hr_status find_end(struct nano *a, struct hr_allocator_in *in, const struct hr_u64vec *bounds, char *how, size_t cap)
+{
+    uint64_t end;
+    if (a->pico && hr_emb_word(in, "__malloc_sbrk_top", &end) && end > a->start && hr_image_peek(a->img, end - 1, 1).n) {
+        a->end = end;
+        snprintf(how, cap, "__malloc_free_list and __malloc_sbrk_top by symbol");
+        return HR_OK;
+    }
+    const struct hr_sym *brk = hr_emb_break(in, bounds, own_names, &end);
+    if (brk && end > a->start) {
+        a->end = end;
+        snprintf(how, cap, "__malloc_free_list by symbol; program break in %.60s", brk->name);
+        return hr_builder_own(in->builder, brk->addr, brk->size);
+    }
+    a->end = bounds->v[bounds->n - 1];
+    snprintf(how, cap, "__malloc_free_list by symbol; the program break is not known, chunks are followed as far as they make sense");
+    hr_note(a->notes, HR_NOTE_DEGRADED, "heap.no_break", "%s heap: no variable holds the program break; the heap may be read too far or not far enough",
+            name_of(a));
+    return HR_OK;
+}
+
+static enum hr_status settle(struct nano *a, struct hr_allocator_in *in, uint64_t head, struct hr_u64vec *bounds)
+{
+    char how[160];
+    const struct hr_segment *s = hr_image_find(a->img, a->start, NULL);
+    if (!s)
+        return HR_ABSENT;
+    HR_TRY(read_bounds(a, s->addr + s->bytes.n, bounds));
+    decide_link(a, head, bounds);
+    HR_TRY(find_end(a, in, bounds, how, sizeof how));
+    HR_TRY(read_free(a, head));
+    HR_TRY(hr_emb_declare(in, name_of(a), "", how, (uint8_t)__builtin_ctz(a->img->word), 0, &a->arena));
+    HR_TRY(hr_emb_own(in, own_names));
+    if (a->pico) /* picolibc's sbrk(); a program's own of that name is skipped by what it holds */
+        HR_TRY(hr_emb_own(in, (const char *const[]){"brk", NULL}));
+    return a->end > a->start ? hr_builder_region(in->builder, a->start, a->end - a->start, a->arena, walk, a, 0) : HR_OK;
+}
+
+static void close(void *self)
+{
+    struct nano *a = self;
+    hr_u64vec_deinit(&a->free);
+    hr_free(a);
+}
+
+static enum hr_status open(struct hr_allocator_in *in, void **self_ret)
+{
+    uint64_t head, start, top;
+    if (!hr_emb_word(in, "__malloc_free_list", &head) || !hr_emb_word(in, "__malloc_sbrk_start", &start) || !start)
+        return HR_ABSENT;
+    struct nano *a = hr_zalloc(1, sizeof *a);
+    if (!a)
+        return HR_NOMEM;
+    *a = (struct nano){.img = in->image, .notes = in->notes, .start = start, .free.max = HR_EMB_MAX_CHUNKS,
+                       .pico = hr_emb_word(in, "__malloc_sbrk_top", &top)};
+    struct hr_u64vec bounds = {.max = HR_EMB_MAX_CHUNKS + 1};
+    enum hr_status st = settle(a, in, head, &bounds);
+    hr_u64vec_deinit(&bounds);
+    if (st != HR_OK) {
+        close(a);
+        return st;
+    }
+    *self_ret = a;
+    return HR_OK;
+}
+
+const struct hr_allocator hr_allocator_newlib_nano = {.name = "newlib-nano", .open = open, .close = close};
