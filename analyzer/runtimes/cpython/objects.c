@@ -66,13 +66,24 @@ uint64_t hr_py_addr(const struct hr_py *py, hr_id node)
     return hr_block_addr(py->heap, node) + py->types.v[py->object[node]].pre;
 }
 
+/* 2.7 carves its ints and floats out of blocks of a thousand bytes: they start no block. */
+static uint32_t number_in_block(struct hr_py *py, uint64_t addr)
+{
+    uint32_t t = py->minor < 0x0300 ? hr_py_type_at(py, hr_py_word(py->c, addr, HR_PY_OB_TYPE)) : HR_NONE;
+    if (t == HR_NONE || hr_py_type(py, t)->flags & HR_PYF_HEAPTYPE)
+        return HR_NONE;
+    return hr_py_type(py, t)->kind == HR_PK_INT2 || hr_py_type(py, t)->kind == HR_PK_FLOAT ? t : HR_NONE;
+}
+
 uint32_t hr_py_object_type(struct hr_py *py, uint64_t addr)
 {
     hr_id id = hr_py_node(py, addr);
     if (id != HR_NONE)
         return py->object[id];
-    if (!addr || addr & (py->img->word - 1u) || hr_heap_at(py->heap, addr, NULL) != HR_NONE)
+    if (!addr || addr & (py->img->word - 1u))
         return HR_NONE;
+    if (hr_heap_at(py->heap, addr, NULL) != HR_NONE)
+        return number_in_block(py, addr);
     return hr_py_type_at(py, hr_py_word(py->c, addr, HR_PY_OB_TYPE)); /* a static object */
 }
 

@@ -1,0 +1,180 @@
+/* Verbs of a Python image: `py stacks`, `py tasks`. */
+#include "analyzer/cli/cli.h"
+#include "analyzer/runtimes/cpython/stacks.h"
+
+enum { NAME_CAP = 1024, PATH_CAP = 4096, TEXT_FRAMES = 40 };
+
+/* The runtime with its objects; NULL: printed why, code in *code. */
+static struct hr_py *python(struct hr_cli *c, int *code)
+{
+    enum hr_status st = hr_session_roots(c->s);
+    if (!hr_cli_ok(c, st)) {
+        *code = hr_cli_exit_of(st);
+        return NULL;
+    }
+    struct hr_py *py = hr_runtimes_self(c->s->runtimes, "cpython");
+    if (!py)
+        *code = hr_cli_error(HR_EXIT_INPUT, "there is no CPython in %s that heapray can read (heapray info says what there is)", c->opt.image);
+    return py;
+}
+
+static const char *type_of(struct hr_py *py, uint64_t addr)
+{
+    uint32_t t = hr_py_object_type(py, addr);
+    return t == HR_NONE ? NULL : hr_strs_get(py->img->strs, hr_py_type(py, t)->name);
+}
+
+/* What prints frames: JSON when j is there, else text. */
+struct printer {
+    struct hr_cli *c;
+    struct hr_json *j;
+    struct hr_py_walk w;
+};
+
+static bool local_json(void *ctx, uint64_t name, uint64_t value, uint64_t slot)
+{
+    struct printer *p = ctx;
+    char text[NAME_CAP];
+    hr_json_obj(p->j, NULL);
+    hr_json_str(p->j, "name", hr_py_text(p->w.py, name, text, sizeof text) ? text : NULL);
+    hr_json_addr(p->j, "addr", value);
+    hr_json_str(p->j, "type", type_of(p->w.py, value));
+    hr_json_str(p->j, "value", hr_py_repr(p->w.py, value, p->c->show_contents, text, sizeof text));
+    if (slot)
+        hr_json_addr(p->j, "slot", slot);
+    hr_json_end(p->j);
+    return !p->c->out.failed;
+}
+
+static bool local_text(void *ctx, uint64_t name, uint64_t value, uint64_t slot)
+{
+    struct printer *p = ctx;
+    char text[NAME_CAP];
+    (void)slot;
+    hr_outf(&p->c->out, "         ");
+    hr_out_esc(&p->c->out, hr_py_text(p->w.py, name, text, sizeof text) ? text : "?");
+    hr_outf(&p->c->out, " = ");
+    hr_out_esc(&p->c->out, hr_py_repr(p->w.py, value, p->c->show_contents, text, sizeof text));
+    hr_outf(&p->c->out, "  0x%llx\n", (unsigned long long)value);
+    return !p->c->out.failed;
+}
+
+static void frame_head_json(struct printer *p, const struct hr_py_frame *f)
+{
+    char function[NAME_CAP], file[PATH_CAP];
+    uint32_t line = hr_py_frame_line(&p->w, f);
+    hr_py_code_names(p->w.py, f->code, function, sizeof function, file, sizeof file);
+    hr_json_obj(p->j, NULL);
+    hr_json_str(p->j, "function", function);
+    hr_json_str(p->j, "file", file);
+    if (line)
+        hr_json_num(p->j, "line", line);
+    else
+        hr_json_null(p->j, "line");
+}
+
+static void frame_head_text(struct printer *p, uint32_t k, const struct hr_py_frame *f)
+{
+    char function[NAME_CAP], file[PATH_CAP];
+    hr_py_code_names(p->w.py, f->code, function, sizeof function, file, sizeof file);
+    hr_outf(&p->c->out, "  #%-3u ", k);
+    hr_out_esc(&p->c->out, function);
+    hr_outf(&p->c->out, " at ");
+    hr_out_esc(&p->c->out, p->c->all ? file : hr_base_name(file));
+    hr_outf(&p->c->out, ":%u\n", hr_py_frame_line(&p->w, f));
+}
+
+/* ---- py stacks ---- */
+static void thread_json(struct printer *p, const struct hr_py_thread *t)
+{
+    struct hr_json *j = p->j;
+    struct hr_py_frame f = {0, 0};
+    hr_json_obj(j, NULL);
+    if (t->tid)
+        hr_json_num(j, "tid", t->tid);
+    else
+        hr_json_null(j, "tid");
+    hr_json_num(j, "ident", t->ident);
+    hr_json_bool(j, "current", t->current);
+    hr_json_arr(j, "frames");
+    for (uint32_t k = 0; k < HR_PY_MAX_FRAMES && !p->c->out.failed && hr_py_next_frame(&p->w, t->tstate, &f); k++) {
+        frame_head_json(p, &f);
+        hr_json_arr(j, "locals");
+        hr_py_frame_locals(&p->w, &f, local_json, p);
+        hr_json_end(j);
+        hr_json_end(j);
+    }
+    hr_json_end(j);
+    hr_json_end(j);
+}
+
+static void thread_text(struct printer *p, const struct hr_py_thread *t)
+{
+    struct hr_cli *c = p->c;
+    struct hr_py_frame f = {0, 0};
+    uint32_t most = c->all ? HR_PY_MAX_FRAMES : c->limit ? (uint32_t)hr_min(c->limit, HR_PY_MAX_FRAMES) : TEXT_FRAMES, k = 0;
+    hr_out_style(&c->out, HR_BOLD);
+    hr_outf(&c->out, "thread %u", t->tid);
+    hr_out_style(&c->out, HR_PLAIN);
+    if (t->native != HR_NONE && p->w.py->img->threads.v[t->native].name) {
+        hr_outf(&c->out, " \"");
+        hr_out_esc(&c->out, hr_strs_get(c->s->strs, p->w.py->img->threads.v[t->native].name));
+        hr_outf(&c->out, "\"");
+    }
+    hr_outf(&c->out, ", ident %llu%s\n", (unsigned long long)t->ident, t->current ? ", holds the GIL" : "");
+    for (; k < HR_PY_MAX_FRAMES && !c->out.failed && hr_py_next_frame(&p->w, t->tstate, &f); k++) {
+        if (k >= most)
+            continue;
+        frame_head_text(p, k, &f);
+        hr_py_frame_locals(&p->w, &f, local_text, p);
+    }
+    if (k > most)
+        hr_outf(&c->out, "  [%u more frames: --all]\n", k - most);
+    if (!k)
+        hr_outf(&c->out, "  (no Python frames)\n");
+}
+
+static void all_threads(struct printer *p)
+{
+    const struct hr_cpython *c = p->w.py->c;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < c->ninterp; i++) {
+        struct hr_py_thread t;
+        for (uint64_t at = 0; n < HR_PY_MAX_THREADS && !p->c->out.failed && hr_py_next_thread(&p->w, c->interp[i], &at, &t); n++) {
+            if (p->j)
+                thread_json(p, &t);
+            else
+                thread_text(p, &t);
+        }
+    }
+}
+
+static int run_stacks(struct hr_cli *c)
+{
+    int code = 0;
+    struct hr_json j;
+    struct hr_py *py = python(c, &code);
+    if (!py)
+        return code;
+    struct printer p = {.c = c, .j = c->json || c->ndjson ? &j : NULL};
+    hr_py_walk_init(&p.w, py);
+    if (p.j) {
+        hr_cli_json_begin(c, &j);
+        hr_json_arr(&j, "threads");
+    }
+    all_threads(&p);
+    if (p.j) {
+        hr_json_end(&j);
+        hr_json_end(&j);
+    } else {
+        hr_cli_text_notes(c);
+    }
+    return hr_cli_exit(c);
+}
+
+const struct hr_verb hr_verb_py_stacks = {
+    .name = "py stacks", .args = "", .summary = "every thread's Python stack: functions, files, lines, local variables",
+    .help = "Every thread of every interpreter with its Python frames, innermost first: function, file, line, and the local variables with "
+            "their values. Text from the dump is shown only with --show-contents.",
+    .needs_image = true, .types = false, .run = run_stacks,
+};

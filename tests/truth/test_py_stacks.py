@@ -1,0 +1,54 @@
+#!/usr/bin/env python3
+"""Python stacks, locals, asyncio tasks and their await chains, against what the living interpreter said of them, in every CPython here."""
+import glob, json, os, sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import hr
+
+PROG = os.path.join(hr.HERE, "prog")
+ENV = {"MALLOC_ARENA_MAX": "1", "PYTHONDONTWRITEBYTECODE": "1"}  # one arena: the debugger also dumps what glibc only reserved
+
+
+def interpreters():
+    yield from sorted(glob.glob(os.path.expanduser("~/.pyenv/versions/*/bin/python")))
+    if os.path.exists("/usr/bin/python3"):
+        yield "/usr/bin/python3"
+
+
+def main_line(source):
+    return next(n for n, text in enumerate(open(source), 1) if text.rstrip().endswith("# MAIN"))
+
+
+def dump(python, source, *args):
+    p, said = hr.start([python, source, *args], env=ENV)
+    core = hr.gcore(p.pid, "py")
+    if not core:
+        hr.skip(python, "no gcore here")
+    return core, json.loads(said[said.index("{"):said.rindex("}") + 1])
+
+
+def stacks(python):
+    source = os.path.join(PROG, "py_stacks.py")
+    core, truth = dump(python, source)
+    if not core:
+        return
+    run = hr.heapray("py", "stacks", core, "--json")
+    got = {t["ident"]: t for t in run.json()["threads"]}
+    os.unlink(core)
+    hr.eq(len(got), len(truth["threads"]) + 1, f"{python}: number of threads")
+    hr.ok(not any(t["current"] for t in got.values()), f"{python}: nobody holds the GIL while all sleep")
+    for want in truth["threads"]:
+        t = got.get(want["ident"], {"frames": [], "tid": None})
+        name = f"{python}: {[f['function'] for f in want['frames']][:-3]}"
+        hr.eq([(f["function"], f["file"], f["line"]) for f in t["frames"]],
+              [(f["function"], f["file"], f["line"]) for f in want["frames"]], f"{name}: functions, files, lines")
+        hr.eq([{x["name"]: [int(x["addr"], 16), x["type"].split(".")[-1]] for x in f["locals"]} for f in t["frames"]],
+              [f["locals"] or {} for f in want["frames"]], f"{name}: locals")
+        hr.eq(t["tid"], want["tid"], f"{name}: native thread")
+    main = got.get(truth["main"], {"frames": []})
+    hr.eq([(f["function"], f["line"]) for f in main["frames"][:1]], [("wait_here", main_line(source))], f"{python}: main thread")
+    hr.eq(main.get("tid"), truth["pid"], f"{python}: main thread's id")
+
+
+if __name__ == "__main__":
+    hr.main([lambda p=p: stacks(p) for p in interpreters()])
