@@ -29,6 +29,16 @@ def missing(board, libc):
     return None if found != specs else f"no {specs}"
 
 
+_runs = {}
+
+
+def run(board, libc):
+    """One run of each build is enough: the same RAM comes out every time."""
+    if (board, libc) not in _runs:
+        _runs[board, libc] = Run(board, libc, core=board == "lm3s")
+    return _runs[board, libc]
+
+
 class Run:
     """Builds, runs to the end, saves RAM and registers. alive: {address: requested}; lost: {address: kind}."""
 
