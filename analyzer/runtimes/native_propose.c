@@ -2,23 +2,27 @@
  *
  * By first word: blocks that begin with the same address of a module (a table of functions, a descriptor) and have the same
  * size are the same thing, if all typed ones among them are. By shape: of the types whose size the allocator would have
- * rounded to this block, the one whose every field agrees with the content, with enough pointers that prove something: to
- * blocks of just the pointed-to type, to code where a function is pointed at, to text where char is; containers whose
- * invariants hold. What a proposed block leads to is followed like anything else, and proposed in its turn. */
+ * rounded to this block, the one whose every field agrees with the content, with enough pointers that prove something
+ * (native_proof.c). Types that this very heap is known to hold are likelier than those it never showed; of the latter only
+ * the program's own are tried: the C library's internals fit anything. What a proposed block leads to is followed like
+ * anything else, and proposed in its turn. */
 #include "analyzer/runtimes/native_spread.h"
 
-#include "analyzer/base/esc.h"
+#include <string.h>
 
 enum {
     AMBIGUOUS = 0,
     TYPES_PER_SIZE = 64,  /* types of one size that are tried on a block */
-    FIELDS = 128,         /* fields of a type that are compared */
-    ENOUGH = 4,           /* points that make a proposal, see points() */
-    LEAD = 2,             /* ... and by how much it has to beat the next */
-    SEEN_BONUS = 1,       /* a type that has instances already is likelier than one that has none */
-    PASSES = 3,
-    GIVE_UP = 512,        /* blocks of one size tried without one hit in HIT_RATE: the size is given up */
+    ENOUGH_SEEN = 3,      /* points that make a proposal of a type that has instances already, see hr_proof */
+    ENOUGH = 4,           /* ... of one that has none; */
+    POINTERS = 2,         /* and so many of its pointers have to prove something */
+    LEAD = 2,             /* by how much it has to beat the next, */
+    SEEN_BONUS = 1,       /* when a type has instances, */
+    MANY_BONUS = 2, MANY = 64, /* and when it has many */
+    PASSES = 8,           /* the last one finds nothing, except in chains made to go on for ever */
+    GIVE_UP = 512,        /* blocks of one size tried with fewer than one hit in HIT_RATE: only one of SAMPLE is tried */
     HIT_RATE = 64,
+    SAMPLE = 32,
 };
 
 /* ---- first word ---- */
@@ -64,7 +68,7 @@ struct propose {
     struct hr_spread *s;
     struct hr_map head;   /* usable size -> first type of that size */
     uint32_t *next;       /* per type: the next of the same size */
-    uint8_t *seen;        /* per type: has instances */
+    uint32_t *seen;       /* per type: instances known by more than a proposal */
     size_t ntypes;
     struct hr_map tries;  /* usable size -> index into tried/hit */
     struct hr_u32vec tried, hit;
@@ -76,17 +80,34 @@ static uint64_t usable_of(const struct hr_spread *s, uint64_t size)
     return u < 3 * w ? 3 * w : u;
 }
 
+/* The C and C++ runtimes: what they keep for themselves is no likely content of a block nobody knows. */
+static bool is_system(const struct hr_spread *s, uint16_t module)
+{
+    static const char *const prefix[] = {"libc.", "libc-", "ld-", "ld.", "libpthread", "libstdc++", "libgcc_s", "libm.", "libm-",
+                                         "libdl", "librt.", "librt-", "libresolv", "libnss_", "libc++", "linux-vdso"};
+    if (module >= s->n->img->modules.n)
+        return false;
+    const char *path = hr_strs_get(s->n->img->strs, s->n->img->modules.v[module].path), *slash = strrchr(path, '/');
+    const char *name = slash ? slash + 1 : path;
+    for (size_t i = 0; i < sizeof prefix / sizeof *prefix; i++)
+        if (!strncmp(name, prefix[i], strlen(prefix[i])))
+            return true;
+    return false;
+}
+
 static enum hr_status index_types(struct propose *p)
 {
     struct hr_spread *s = p->s;
     const struct hr_types *t = s->n->types;
     for (hr_id id = 0; id < s->h->n; id++)
         if (s->h->type[id] && s->h->type[id] < p->ntypes && s->h->evidence[id] < HR_EV_SHAPE)
-            p->seen[s->h->type[id]] = 1;
+            p->seen[s->h->type[id]] += s->h->state[id] == HR_USED;
     for (int seen = 0; seen < 2; seen++) /* those with instances come to stand first */
         for (hr_type i = (hr_type)p->ntypes; i-- > 1;) {
             const struct hr_type_row *r = &t->rows.v[i];
-            if (p->seen[i] != seen || r->kind != HR_T_STRUCT || !r->size || r->size > UINT32_MAX || !hr_layout(s->n, i))
+            if (!!p->seen[i] != seen || r->kind != HR_T_STRUCT || !r->size || r->size > UINT32_MAX || !hr_layout(s->n, i))
+                continue;
+            if (!seen && is_system(s, r->module))
                 continue;
             uint64_t key = usable_of(s, r->size);
             p->next[i] = hr_map_get(&p->head, key);
@@ -95,137 +116,72 @@ static enum hr_status index_types(struct propose *p)
     return HR_OK;
 }
 
-static bool looks_like_text(struct hr_spread *s, uint64_t addr)
+/* Types that no content can tell apart: pointers at the same places, to text or not. */
+static bool twins(struct hr_spread *s, hr_type a, hr_type b)
 {
-    struct hr_span sp = hr_image_peek(s->n->img, addr, 64);
-    size_t i = 0;
-    while (i < sp.n && sp.p[i]) {
-        size_t k = sp.p[i] == '\n' || sp.p[i] == '\t' ? 1 : hr_utf8_ok(sp.p + i, sp.n - i);
-        if (!k)
-            return i >= 60;
-        i += k;
-    }
-    return i >= 2;
+    const struct hr_layout *l = hr_layout(s->n, a);
+    struct hr_layout la = l ? *l : (struct hr_layout){0};
+    const struct hr_layout *lb = hr_layout(s->n, b);
+    if (!lb || la.nops != lb->nops)
+        return false;
+    const struct hr_layop *x = hr_layout_ops(s->n, &la), *y = hr_layout_ops(s->n, lb);
+    for (uint32_t i = 0; i < la.nops; i++)
+        if (x[i].off != y[i].off || x[i].kind != y[i].kind || hr_type_is_char(s->n, x[i].type) != hr_type_is_char(s->n, y[i].type))
+            return false;
+    return true;
 }
 
-/* A pointer into a variable: its type is known for certain. */
-static int proof_variable(struct hr_spread *s, hr_type to, uint64_t v)
+struct best {
+    hr_type type;
+    struct hr_proof proof;
+    int top, second;   /* points with what is known of the types beforehand */
+    bool twin;
+};
+
+static void contend(struct propose *p, struct best *b, hr_type t, struct hr_proof k)
 {
-    const struct hr_varvec *vars = &s->n->types->vars;
-    size_t lo = 0, hi = vars->n;
-    while (lo < hi) { /* last that begins at or before v; thread-local ones are sorted behind */
-        size_t mid = lo + (hi - lo) / 2;
-        if (vars->v[mid].kind != HR_VAR_TLS && vars->v[mid].addr <= v)
-            lo = mid + 1;
-        else
-            hi = mid;
+    int n = k.points + (!k.points || !p->seen[t] ? 0 : p->seen[t] < MANY ? SEEN_BONUS : MANY_BONUS);
+    if (b->type && k.points == b->proof.points && k.points && twins(p->s, t, b->type))
+        b->twin = true;
+    if (n > b->top) {
+        if (b->type && !hr_embed_has(p->s, t, b->type, 0))
+            b->second = b->top;
+        b->twin = b->twin && k.points == b->proof.points;
+        b->type = t, b->top = n, b->proof = k;
+    } else if (n > b->second && !hr_embed_has(p->s, b->type, t, 0)) {
+        b->second = n;
     }
-    if (!lo || v - vars->v[lo - 1].addr >= hr_spread_size_of(s, vars->v[lo - 1].type) || !hr_type_is_struct(s->n, to))
-        return 0;
-    return hr_embed_has(s, vars->v[lo - 1].type, to, v - vars->v[lo - 1].addr) ? 3 : -1;
 }
 
-/* What a pointer to `to` with value v proves: below 0 it cannot be one. */
-static int proof(struct hr_spread *s, hr_type to, uint64_t v)
+/* Tries all types of that size on the block. */
+static void try_size(struct propose *p, uint64_t addr, uint64_t size, struct best *b)
 {
-    const struct hr_type_row *r = hr_type_get(s->n->types, to);
-    uint64_t into;
-    if (!v || r->kind == HR_T_VOID || !to)
-        return 0;
-    if (r->kind == HR_T_FUNC) {
-        const struct hr_segment *g = hr_image_find(s->n->img, v, NULL);
-        return g && g->flags & HR_SEG_X ? 2 : -1;
+    int tried = 0;
+    for (uint32_t t = hr_map_get(&p->head, size); t != HR_NONE && tried < TYPES_PER_SIZE; t = p->next[t]) {
+        tried++;
+        if (!hr_burn(&p->s->fuel, 1))
+            return;
+        struct hr_proof k = hr_proof(p->s, addr, t);
+        if (k.points >= 0)
+            contend(p, b, t, k);
     }
-    if (hr_type_is_char(s->n, to))
-        return looks_like_text(s, v) ? 2 : 0;
-    hr_id id = hr_heap_at(s->h, v, &into);
-    if (id == HR_NONE)
-        return proof_variable(s, to, v);
-    if (!hr_spread_live(s, id))
-        return -1;
-    hr_type t = s->h->type[id];
-    if (!t && r->size > hr_block_size(s->h, id) - into && !(r->flags & HR_TF_FLEX))
-        return -1;
-    if (!t) /* larger is no contradiction: an array, a tail */
-        return !into && hr_fit(s, id, v, r->size) == HR_FIT_EXACT && hr_type_is_struct(s->n, to);
-    if (hr_type_get(s->n->types, hr_type_strip(s->n->types, t))->kind == HR_T_RUNTIME)
-        return s->h->evidence[id] == HR_EV_CONTENT ? -1 : 0; /* a name without members says nothing */
-    return hr_embed_has(s, t, to, into) ? (s->h->evidence[id] < HR_EV_SHAPE ? 3 : 2) : -1;
-}
-
-static bool scalar_agrees(struct hr_spread *s, const struct hr_field *f, uint64_t at)
-{
-    const struct hr_type_row *r = hr_type_get(s->n->types, hr_type_strip(s->n->types, f->type));
-    uint64_t v;
-    if (f->flags & HR_FF_BITFIELD || r->size < 1 || r->size > 8 || !hr_image_uint(s->n->img, at, (unsigned)r->size, &v))
-        return true;
-    if (r->kind == HR_T_BOOL)
-        return v <= 1;
-    if (r->kind == HR_T_FLOAT && r->size == 8) { /* 0, or between about 1e-30 and 1e30 */
-        unsigned e = v >> 52 & 0x7ff;
-        return !(v << 1) || (e > 1023 - 100 && e < 1023 + 100) || e == 0x7ff;
-    }
-    if (r->kind != HR_T_ENUM || !r->nfields)
-        return true;
-    uint64_t all = 0;
-    for (uint32_t i = 0; i < r->nfields && i < FIELDS; i++) {
-        uint32_t x = s->n->types->fields.v[r->field0 + i].off;
-        if (x == (uint32_t)v)
-            return true;
-        all |= x;
-    }
-    return !(v & ~all); /* flags that are or-ed together */
-}
-
-/* How well `type` explains the block; below 0: not at all. */
-static int points(struct hr_spread *s, uint64_t addr, hr_type type)
-{
-    struct hr_looks looks = hr_ops_looks(s, addr, type);
-    const struct hr_layout *l = hr_layout(s->n, type);
-    const struct hr_type_row *r = hr_type_get(s->n->types, type);
-    uint64_t v;
-    int sum = 0;
-    if (!hr_looks_clean(looks) || !l)
-        return -1;
-    for (uint32_t i = 0; i < r->nfields && i < FIELDS; i++)
-        if (!scalar_agrees(s, &s->n->types->fields.v[r->field0 + i], addr + s->n->types->fields.v[r->field0 + i].off))
-            return -1;
-    struct hr_layout lay = *l;
-    for (uint32_t i = 0; i < lay.nops && i < FIELDS; i++) {
-        struct hr_layop op = hr_layout_ops(s->n, &lay)[i];
-        if (op.flags & HR_LOF_UNION || !hr_rd(s, addr + op.off, &v))
-            continue;
-        int k = op.kind == HR_LOP_PTR ? proof(s, op.type, v) : hr_cxx_proof(s, addr, &op);
-        if (k < 0)
-            return -1;
-        sum += k;
-    }
-    return sum;
 }
 
 static hr_type shape_of(struct propose *p, hr_id id, uint64_t addr)
 {
-    struct hr_spread *s = p->s;
-    hr_type best = 0;
-    int top = 0, second = 0, tried = 0;
-    for (uint32_t t = hr_map_get(&p->head, hr_block_size(s->h, id)); t != HR_NONE && tried < TYPES_PER_SIZE; t = p->next[t]) {
-        tried++;
-        if (!hr_burn(&s->fuel, 1))
-            return 0;
-        int n = points(s, addr, t);
-        n += n > 0 && p->seen[t] ? SEEN_BONUS : 0;
-        if (n > top) {
-            if (best && !hr_embed_has(s, t, best, 0))
-                second = top;
-            best = t, top = n;
-        } else if (n > second && !hr_embed_has(s, best, t, 0)) {
-            second = n;
-        }
-    }
-    return top >= ENOUGH && top >= second + LEAD ? best : 0;
+    struct best b = {0};
+    uint64_t size = hr_block_size(p->s->h, id), least = 2 * p->s->n->img->word;
+    try_size(p, addr, size, &b);
+    bool enough = b.type && (p->seen[b.type] ? b.proof.points >= ENOUGH_SEEN : b.proof.points >= ENOUGH && b.proof.pointers >= POINTERS);
+    if (!enough)
+        return 0;
+    hr_type one = b.type;
+    if (size > least) /* a remainder too small for a chunk stays with the block, and may hold old bytes */
+        try_size(p, addr, size - least, &b);
+    return b.type == one && !b.twin && b.top >= b.second + LEAD ? one : 0;
 }
 
-/* Sizes where nothing is ever found are not tried for each of a million blocks. */
+/* Sizes where next to nothing is found are not tried for each of a million blocks. */
 static enum hr_status counter(struct propose *p, uint64_t size, uint32_t *ret)
 {
     uint32_t *slot;
@@ -249,7 +205,7 @@ static enum hr_status pass(struct propose *p, uint64_t *found_ret)
         if (s->h->state[id] != HR_USED || s->h->type[id] || hr_map_get(&p->head, size) == HR_NONE)
             continue;
         HR_TRY(counter(p, size, &c));
-        if (p->tried.v[c] >= GIVE_UP && p->hit.v[c] < p->tried.v[c] / HIT_RATE)
+        if (p->tried.v[c] >= GIVE_UP && p->hit.v[c] < p->tried.v[c] / HIT_RATE && id % SAMPLE)
             continue;
         hr_type t = shape_of(p, id, addr);
         p->tried.v[c]++;
@@ -271,7 +227,7 @@ static enum hr_status by_shape(struct hr_spread *s)
     hr_map_init(&p.head, HR_MAX_TYPES);
     hr_map_init(&p.tries, HR_MAX_BLOCKS);
     p.next = hr_alloc(p.ntypes * sizeof *p.next);
-    p.seen = hr_zalloc(p.ntypes, 1);
+    p.seen = hr_zalloc(p.ntypes, sizeof *p.seen);
     enum hr_status st = p.next && p.seen ? index_types(&p) : HR_NOMEM;
     uint64_t found = 1;
     s->proposing = true;

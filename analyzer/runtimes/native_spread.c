@@ -520,13 +520,14 @@ enum hr_status hr_native_classify(struct hr_native *n)
             hr_note(n->in.notes, HR_NOTE_DEGRADED, "types.partial", "types could not be followed to the end");
         st = hr_known_classify(s);
         if (st == HR_OK)
+            st = hr_content_classify(s, true);
+        if (st == HR_OK)
             st = hr_propose_classify(s);
         forget(s);
         if (st == HR_OK)
-            st = hr_content_classify(s);
+            st = hr_content_classify(s, false);
         if (st == HR_OK)
             st = hr_shape_classify(s);
     }
-    
     return st;
 }

@@ -168,7 +168,11 @@ void hr_callable_run(struct hr_spread *s, uint64_t at, const struct hr_layop *op
 
 /* native_known.c: objects of the C and C++ libraries that need no debug information. native_content.c: text. */
 enum hr_status hr_known_classify(struct hr_spread *s) HR_MUST;
-enum hr_status hr_content_classify(struct hr_spread *s) HR_MUST;
+/* sure: only blocks that are text to their end. */
+enum hr_status hr_content_classify(struct hr_spread *s, bool sure) HR_MUST;
+/* native_proof.c: how well a type explains the block at addr; points below 0: not at all. `pointers`: how many prove it. */
+struct hr_proof { int points, pointers; };
+struct hr_proof hr_proof(struct hr_spread *s, uint64_t addr, hr_type type);
 /* native_propose.c: types proposed for blocks no typed pointer leads to, by first word and by shape. */
 enum hr_status hr_propose_classify(struct hr_spread *s) HR_MUST;
 /* native_shape.c: unnamed groups. */

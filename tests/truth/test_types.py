@@ -109,4 +109,9 @@ def leaked():
     check("types_c.c", 0.40, "-O1", lose=True)
 
 
-hr.main([cxx, more_cxx, c, churn, leaked])
+def lost():
+    """A server's error path: what is lost has the same types as what is held, with old bytes all over."""
+    check("types_lost.c", 0.80, "-O1")
+
+
+hr.main([cxx, more_cxx, c, churn, leaked, lost])
