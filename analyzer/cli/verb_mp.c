@@ -154,3 +154,93 @@ const struct hr_verb hr_verb_mp_info = {
             "each block; the version and how objects are represented. No symbols are needed; the firmware (--with) gives names and types.",
     .needs_image = true, .types = false, .run = run_info,
 };
+
+/* ---- mp gc ---- */
+static const char *what(const struct hr_mp *mp, hr_id id)
+{
+    if (mp->object[id] != HR_NONE)
+        return hr_strs_get(mp->img->strs, mp->types.v[mp->object[id]].full);
+    return mp->role[id] ? hr_mp_role_name(mp->role[id]) : NULL;
+}
+
+typedef void each_fn(struct hr_cli *c, const struct hr_mp *mp, hr_id id, uint64_t addr, uint64_t blocks, void *ctx);
+
+static void each_garbage(struct hr_cli *c, const struct hr_mp *mp, const struct hr_mp_gc *g, each_fn *fn, void *ctx)
+{
+    uint64_t left = c->limit && !c->all ? c->limit : UINT64_MAX;
+    struct hr_block_iter it = hr_block_iter(mp->heap, 0);
+    while (it.id < mp->heap->n && left) {
+        hr_id id = it.id;
+        uint64_t addr = hr_block_next(&it);
+        const struct hr_mpy_area *a = hr_mpy_area_at(&mp->m, addr);
+        if (!a || mp->heap->state[id] != HR_USED || hr_bits_get(&g->live, id))
+            continue;
+        fn(c, mp, id, addr, hr_block_size(mp->heap, id) / a->block, ctx);
+        left--;
+    }
+}
+
+static void garbage_json(struct hr_cli *c, const struct hr_mp *mp, hr_id id, uint64_t addr, uint64_t blocks, void *j)
+{
+    (void)c;
+    hr_json_obj(j, NULL);
+    hr_json_addr(j, "addr", addr);
+    hr_json_num(j, "blocks", blocks);
+    hr_json_str(j, "type", what(mp, id));
+    hr_json_end(j);
+}
+
+static void garbage_text(struct hr_cli *c, const struct hr_mp *mp, hr_id id, uint64_t addr, uint64_t blocks, void *ctx)
+{
+    (void)ctx;
+    hr_outf(&c->out, "  0x%llx %4llu block%s ", (unsigned long long)addr, (unsigned long long)blocks, blocks == 1 ? " " : "s");
+    hr_out_esc(&c->out, what(mp, id) ? what(mp, id) : "untyped words");
+    hr_outf(&c->out, "\n");
+}
+
+static void gc_print(struct hr_cli *c, const struct hr_mp *mp, const struct hr_mp_gc *g)
+{
+    if (!c->json && !c->ndjson) {
+        hr_outf(&c->out, "gc.collect() would free %s allocations, %s%s\nroots: %llu words of the state at 0x%llx, %s\n", hr_cli_count(c, g->count),
+                hr_cli_bytes(c, g->freed_bytes), g->exact ? "" : " (at least: see the notes)",
+                (unsigned long long)((mp->root_hi - mp->root_lo) / mp->word), (unsigned long long)mp->root_lo, g->stack);
+        each_garbage(c, mp, g, garbage_text, NULL);
+        hr_cli_text_notes(c);
+        return;
+    }
+    struct hr_json j;
+    hr_cli_json_begin(c, &j);
+    hr_json_arr(&j, "garbage");
+    each_garbage(c, mp, g, garbage_json, &j);
+    hr_json_end(&j);
+    hr_json_num(&j, "freed_bytes", g->freed_bytes);
+    hr_json_num(&j, "freed_blocks", g->freed_blocks);
+    hr_json_bool(&j, "exact", g->exact);
+    hr_json_str(&j, "stack", g->stack);
+    hr_json_addr(&j, "roots", mp->root_lo);
+    hr_json_num(&j, "root_words", (mp->root_hi - mp->root_lo) / mp->word);
+    hr_json_end(&j);
+}
+
+static int run_gc(struct hr_cli *c)
+{
+    int code = 0;
+    struct hr_mp_gc g;
+    struct hr_mp *mp = micropython(c, &code);
+    if (!mp)
+        return code;
+    enum hr_status st = hr_mp_collect(mp, &g);
+    if (st == HR_OK)
+        gc_print(c, mp, &g);
+    hr_mp_gc_deinit(&g);
+    if (st == HR_ABSENT)
+        return hr_cli_error(HR_EXIT_INPUT, "the interpreter's state was not found, so nobody knows what its heap is held by (is the firmware given?)");
+    return hr_cli_ok(c, st) ? hr_cli_exit(c) : hr_cli_exit_of(st);
+}
+
+const struct hr_verb hr_verb_mp_gc = {
+    .name = "mp gc", .args = "", .summary = "what MicroPython's gc.collect() would free",
+    .help = "The allocations that gc.collect() would free, by doing its mark phase again over the image: from the interpreter's state, the "
+            "registers and the stack (--regs FILE), by its own rule of what a reference is.",
+    .needs_image = true, .types = false, .run = run_gc,
+};

@@ -61,7 +61,8 @@ static enum hr_status find_all(struct hr_mp *mp)
     else if (st != HR_OK)
         return st;
     find_version(mp);
-    return HR_OK;
+    hr_mp_find_state(mp);
+    return hr_mp_find_objects(mp);
 }
 
 static enum hr_status mp_open(struct hr_runtime_in *in, void **self_ret, char *version, size_t vcap, char *evidence, size_t ecap)
@@ -89,4 +90,61 @@ static enum hr_status mp_open(struct hr_runtime_in *in, void **self_ret, char *v
     return HR_OK;
 }
 
-const struct hr_runtime hr_runtime_micropython = {.name = "micropython", .open = mp_open, .close = mp_close};
+/* ---- for the graph ---- */
+static bool mp_claims(void *self, hr_id node)
+{
+    struct hr_mp *mp = self;
+    return node < mp->heap->n && mp->heap->state[node] == HR_USED && hr_mpy_area_at(&mp->m, hr_block_addr(mp->heap, node)) != NULL;
+}
+
+/* The collector's own edges: it knows no others. */
+static void mp_edges(void *self, hr_id node, struct hr_edgebuf *out)
+{
+    struct hr_mp *mp = self;
+    unsigned w = mp->word;
+    uint64_t addr = hr_block_addr(mp->heap, node);
+    struct hr_span s = hr_image_peek(mp->img, addr, hr_block_size(mp->heap, node));
+    bool known = mp->object[node] != HR_NONE || mp->role[node];
+    for (size_t off = 0; off + w <= s.n; off += w) {
+        uint64_t word = hr_word_load(s.p + off, w, mp->img->big);
+        hr_id id = hr_mpy_area_at(&mp->m, word) ? hr_mp_head(mp, word) : HR_NONE;
+        if (id != HR_NONE && id != node)
+            hr_edge_push(out, id, (uint32_t)off, known ? HR_SURE_EXACT : HR_SURE_CONSERVATIVE);
+    }
+}
+
+static enum hr_status columns(struct hr_heap *h)
+{
+    if (!h->type)
+        h->type = hr_zalloc((size_t)h->n + 1, sizeof *h->type);
+    if (!h->evidence)
+        h->evidence = hr_zalloc((size_t)h->n + 1, 1);
+    if (!h->owner) {
+        h->owner = hr_alloc(((size_t)h->n + 1) * sizeof *h->owner);
+        if (h->owner)
+            memset(h->owner, 0xff, ((size_t)h->n + 1) * sizeof *h->owner);
+    }
+    return h->type && h->evidence && h->owner ? HR_OK : HR_NOMEM;
+}
+
+static enum hr_status mp_classify(void *self)
+{
+    struct hr_mp *mp = self;
+    struct hr_heap *h = mp->heap;
+    HR_TRY(columns(h));
+    for (hr_id i = 0; i < h->n; i++) {
+        const char *name = mp->object[i] != HR_NONE ? hr_strs_get(mp->img->strs, mp->types.v[mp->object[i]].full)
+                           : mp->role[i]            ? hr_mp_role_name(mp->role[i])
+                                                    : NULL;
+        if (!name)
+            continue;
+        HR_TRY(hr_types_add_runtime(mp->in.types, name, 0, &h->type[i]));
+        h->evidence[i] = HR_EV_RUNTIME;
+        h->owner[i] = mp->owner[i];
+    }
+    return HR_OK;
+}
+
+const struct hr_runtime hr_runtime_micropython = {
+    .name = "micropython", .open = mp_open, .classify = mp_classify, .claims = mp_claims, .edges = mp_edges, .close = mp_close,
+};
