@@ -12,7 +12,7 @@ DEPS := gcc g++ make libc6-dev libdwarf-dev libcapstone-dev libpcre2-dev zlib1g-
 # Firmware for tests and samples: compilers, C libraries, emulators of microcontrollers; about a minute and a half to install.
 # `make check NO_FIRMWARE=1` does without.
 FIRMWARE_DEPS := gcc-arm-none-eabi libnewlib-arm-none-eabi picolibc-arm-none-eabi gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf \
-        qemu-system-arm qemu-system-misc srecord
+        qemu-system-arm qemu-system-misc srecord firmware-microbit-micropython
 # Needed by `make fuzz` and `make tidy` only; large, so not for every check.
 CLANG_DEPS := clang clang-tidy libclang-rt-14-dev
 

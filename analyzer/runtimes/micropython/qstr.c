@@ -38,7 +38,7 @@ static bool entry_ok(const struct hr_mp *mp, const struct hr_mp_pool *p, uint64_
     if (!entry(mp, p, i, &text, &len, &hash) || len > MAX_TEXT)
         return false;
     struct hr_span s = hr_image_peek(mp->img, text, len + 1);
-    if (s.n != len + 1 || s.p[len] || memchr(s.p, 0, (size_t)len))
+    if (s.n != len + 1 || s.p[len] || (!mp->hash_bytes && memchr(s.p, 0, (size_t)len)))
         return false;
     *strong = len > 0;
     return !len || !mp->hash_bytes || hash == hash_of(s.p, (size_t)len, mp->hash_bytes);

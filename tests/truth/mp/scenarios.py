@@ -1,0 +1,50 @@
+"""Programs for both MicroPythons. Each makes some live data and some garbage of other kinds."""
+COMMON = '''import gc, micropython
+gc.disable()
+class Node:
+    def __init__(self, v):
+        self.v = v
+class Child(Node):
+    pass
+'''
+SCENARIOS = {
+    "rings": '''
+keep = []
+def work():
+    for i in range(6):
+        r = Child(i); r.me = r; r.data = bytearray(20); keep.append([i, str(i)])
+work()
+r = None
+''',
+    "kinds": '''
+a_list = [1, "two%d" % 2, 3.5, None, True]
+a_tuple = (1, a_list, 2.25)
+a_dict = {"k%d" % i: i for i in range(5)}
+a_set = set([1, 2, 3])
+a_bytes = bytes([1, 2, 3, 4])
+an_array = bytearray(40)
+big = 1 << 90
+def outer(x):
+    def inner():
+        return x
+    return inner
+closure = outer([7])
+def gen():
+    yield 1
+g = gen(); next(g)
+node = Child("text" * 5)
+method = node.__init__
+try:
+    raise ValueError("bad")
+except ValueError as e:
+    failure = e
+''',
+    "shrunk": '''
+table = {}
+for i in range(20):
+    table[i] = [i] * 3
+for i in range(0, 20, 2):
+    del table[i]
+text = "".join(["abc%d" % i for i in range(10)])
+''',
+}

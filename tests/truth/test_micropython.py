@@ -1,0 +1,182 @@
+#!/usr/bin/env python3
+"""MicroPython without symbols: the shipped micro:bit firmware under QEMU, and the npm package for WebAssembly.
+
+Before its memory is saved each interpreter prints its own mem_info(1); after gc.collect() memory is saved again. The map has to
+agree in every cell, the numbers have to be equal, and what was really freed has to be what was predicted."""
+import os, re, shutil, socket, subprocess, sys, time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "mp"))
+import hr
+from scenarios import COMMON, SCENARIOS
+
+def ask(verb, image, *args):
+    return hr.heapray(*verb.split(), image, *args, "--json").json()
+
+
+FIRMWARE = "/usr/share/firmware-microbit-micropython/firmware.hex"
+PACKAGE = "@micropython/micropython-webassembly-pyscript"
+
+
+class Board:
+    """The firmware, driven over the raw REPL of its serial line; the monitor saves its memory."""
+
+    def __init__(self, name):
+        self.dir = os.path.join(hr.SCRATCH, name)
+        os.mkdir(self.dir)
+        ends = [os.path.join(self.dir, n) for n in ("serial", "monitor")]
+        self.p = subprocess.Popen(["qemu-system-arm", "-M", "microbit", "-device", "loader,file=" + FIRMWARE, "-display", "none",
+                                   "-serial", f"unix:{ends[0]},server=on,wait=on", "-monitor", f"unix:{ends[1]},server=on,wait=off"],
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        hr._started.append(self.p)
+        self.serial, self.monitor = [self.connect(e) for e in ends]
+        self.ask()
+        self.until(b">>> ")
+        self.send(b"\x01")
+        self.until(b"CTRL-B to exit\r\n>")
+
+    def connect(self, path):
+        s = socket.socket(socket.AF_UNIX)
+        for _ in range(200):
+            try:
+                s.connect(path)
+                s.settimeout(.05 if path.endswith("serial") else 5)
+                return s
+            except OSError:
+                time.sleep(.02)
+        raise OSError(f"no {path}")
+
+    def ask(self, command=None):
+        if command:
+            self.monitor.sendall(command.encode() + b"\n")
+        out = b""
+        while not out.rstrip().endswith(b"(qemu)"):
+            out += self.monitor.recv(65536)
+        return out.decode(errors="replace")
+
+    def send(self, data): # the UART has a small buffer and no flow control
+        for i in range(0, len(data), 16):
+            self.serial.sendall(data[i:i + 16])
+            time.sleep(.004)
+
+    def until(self, mark):
+        out, end = b"", time.time() + 20
+        while mark not in out:
+            if time.time() > end:
+                raise TimeoutError(f"no {mark!r} in {out[-300:]!r}")
+            try:
+                out += self.serial.recv(65536)
+            except TimeoutError:
+                pass
+        return out.decode(errors="replace").replace("\r", "")
+
+    def save(self, name):
+        path = os.path.join(self.dir, name)
+        self.ask("stop")
+        with open(path + ".regs", "w") as f:
+            f.write(self.ask("info registers"))
+        self.ask(f'memsave 0x20000000 0x4000 "{path}"')
+        self.ask("cont")
+        return path
+
+    def close(self):
+        self.p.kill()
+        self.p.wait()
+
+
+def truth_of(text):
+    """The numbers and the unfolded map that mem_info(1) printed."""
+    t = dict(zip(("total", "used", "free"), map(int, re.search(r"total: (\d+), used: (\d+), free: (\d+)", text).groups())))
+    t.update(zip(("one_block", "two_blocks", "max_block", "max_free_run"),
+                 map(int, re.search(r"1-blocks: (\d+), 2-blocks: (\d+), max blk sz: (\d+), max free sz: (\d+)", text).groups())))
+    t["pool"] = int(re.search(r"layout; from ([0-9a-f]+)", text).group(1), 16)
+    rows = re.findall(r"^(?:[0-9a-f]{5,8}: (\S+)|\s+\((\d+) lines all free\))", text, re.M)
+    t["map"] = "".join(row or "." * 64 * int(n) for row, n in rows)
+    return t
+
+
+def check_map(name, image, args, want):
+    got = ask("mp info", image, *args)
+    a = got["areas"][0]
+    hr.eq({"pool": int(a["pool"], 16), "total": a["blocks"] * a["block_size"], **{k: a[k] for k in
+           ("used", "free", "one_block", "two_blocks", "max_block", "max_free_run")}}, {k: v for k, v in want.items() if k != "map"},
+          f"{name}: numbers of gc_info()")
+    hr.eq(got["map"], want["map"], f"{name}: map of mem_info(1), cell for cell")
+    return got
+
+
+def allocations(info):
+    return {int(a["pool"], 16) + i * a["block_size"] for a in info["areas"] for i, c in enumerate(a["map"]) if c not in ".="}
+
+
+def check_freed(name, before, after, gc):
+    freed = allocations(before) - allocations(after)
+    hr.ok(len(freed) > 3, f"{name}: the collector freed something")
+    hr.eq({int(g["addr"], 16) for g in gc["garbage"]}, freed, f"{name}: predicted to be freed = freed ({len(freed)} allocations)")
+
+
+def microbit():
+    if not shutil.which("qemu-system-arm") or not os.path.exists(FIRMWARE):
+        return hr.skip("micro:bit", "qemu-system-arm or firmware-microbit-micropython is not installed")
+    for name, code in SCENARIOS.items():
+        b = Board(name)
+        b.send((COMMON + code + '''
+import microbit
+def snap():
+    local = Node("local")
+    micropython.mem_info(1)
+    print("@ONE")
+    t = microbit.running_time()
+    while microbit.running_time() - t < 300: pass
+    gc.collect()
+    print("@TWO")
+    while True: pass
+snap()
+''').encode() + b"\x04")
+        said = b.until(b"@ONE")
+        one = b.save("one.bin")
+        b.until(b"@TWO")
+        two = b.save("two.bin")
+        b.close()
+        args = ("--with", FIRMWARE)
+        before = check_map(f"micro:bit {name}", one + "@0x20000000", args, truth_of(said))
+        after = ask("mp info", two + "@0x20000000", *args)
+        check_freed(f"micro:bit {name}", before, after, ask("mp gc", one + "@0x20000000", *args, "--regs", one + ".regs"))
+        hr.eq((before["repr"], before["version"][:5]), ("C", "1.9.2"), f"micro:bit {name}: representation and version")
+
+
+def package(version):
+    """The npm package, fetched once into the build folder; None when there is none to be had."""
+    top = os.path.join(hr.TOP, "build", "npm", version)
+    at = os.path.join(top, "node_modules", PACKAGE)
+    if not os.path.exists(os.path.join(at, "micropython.wasm")):
+        os.makedirs(top, exist_ok=True)
+        try:
+            subprocess.run(["npm", "i", "--silent", "--no-audit", "--no-fund", "--prefix", top, f"{PACKAGE}@{version}"], timeout=60,
+                           stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+    return at if os.path.exists(os.path.join(at, "micropython.wasm")) else None
+
+
+def webassembly():
+    if not shutil.which("node"):
+        return hr.skip("WebAssembly", "node is not installed")
+    for version in ("1.27.0", "1.22.0-380"):
+        at = package(version)
+        if not at:
+            hr.skip(f"WebAssembly {version}", "the npm package cannot be fetched")
+            continue
+        for name, code in SCENARIOS.items():
+            script, out = os.path.join(hr.SCRATCH, "script.py"), os.path.join(hr.SCRATCH, f"{version}-{name}")
+            with open(script, "w") as f:
+                f.write(COMMON + code + 'micropython.mem_info(1)\nprint("@SNAP map")\n#---\n#snap one\n#---\ngc.collect()\n#---\n#snap two\n')
+            said = subprocess.run(["node", os.path.join(hr.HERE, "mp", "dump.mjs"), at, script, out], stdout=subprocess.PIPE, timeout=60,
+                                  text=True, check=True).stdout.replace("\r", "")
+            args = ("--arch", "wasm32")
+            check_map(f"wasm {version} {name}", out + ".map@0", args, truth_of(said))
+            if version == "1.27.0": # the others put gc.collect() off, or keep their own temporaries
+                one, two = (ask("mp info", f"{out}.{n}@0", *args) for n in ("one", "two"))
+                check_freed(f"wasm {version} {name}", one, two, ask("mp gc", out + ".one@0", *args))
+
+
+hr.main([microbit, webassembly])
