@@ -194,6 +194,8 @@ static void gc_json(struct hr_cli *c, const struct hr_py_gc *g)
     hr_json_num(&j, "collect_returns", g->collect_returns);
     addr_list(&j, "garbage", &g->garbage);
     addr_list(&j, "uncollectable", &g->uncollectable);
+    addr_list(&j, "died_early", &g->died_early);
+    hr_json_num(&j, "weakrefs_freed", g->weakrefs_freed);
     hr_json_end(&j);
 }
 

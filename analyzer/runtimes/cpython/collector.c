@@ -254,9 +254,8 @@ static enum hr_status count_returned(struct gc *g, struct hr_py_gc *ret)
         hr_bits_set(&garbage, hr_py_node(g->py, ret->garbage.v[i]));
     ret->weakrefs_freed = hr_py_gc_weakrefs(g->py, &garbage);
     hr_bits_deinit(&garbage);
-    if (counts_late(g->py))
-        HR_TRY(hr_py_gc_finalizers(g->py, &ret->garbage, &ret->died_early));
-    ret->collect_returns = ret->garbage.n + ret->uncollectable.n + ret->weakrefs_freed - ret->died_early;
+    HR_TRY(hr_py_gc_finalizers(g->py, &ret->garbage, &ret->died_early));
+    ret->collect_returns = ret->garbage.n + ret->uncollectable.n + ret->weakrefs_freed - (counts_late(g->py) ? ret->died_early.n : 0);
     return HR_OK;
 }
 
@@ -319,7 +318,7 @@ static void read_state(struct hr_py *py, struct hr_py_gc *ret)
 
 enum hr_status hr_py_gc_predict(struct hr_py *py, struct hr_py_gc *ret)
 {
-    *ret = (struct hr_py_gc){.garbage.max = MAX_TRACKED, .uncollectable.max = MAX_TRACKED};
+    *ret = (struct hr_py_gc){.garbage.max = MAX_TRACKED, .uncollectable.max = MAX_TRACKED, .died_early.max = MAX_TRACKED};
     struct gc g = {.py = py, .node.max = MAX_TRACKED, .addr.max = MAX_TRACKED, .todo.max = MAX_TRACKED};
     read_state(py, ret);
     g.index = hr_alloc(((size_t)py->heap->n + 1) * sizeof *g.index);
@@ -338,6 +337,8 @@ enum hr_status hr_py_gc_predict(struct hr_py *py, struct hr_py_gc *ret)
         st = divide(&g, ret);
     if (ret->garbage.n)
         qsort(ret->garbage.v, ret->garbage.n, sizeof *ret->garbage.v, by_value);
+    if (ret->died_early.n)
+        qsort(ret->died_early.v, ret->died_early.n, sizeof *ret->died_early.v, by_value);
     if (ret->uncollectable.n)
         qsort(ret->uncollectable.v, ret->uncollectable.n, sizeof *ret->uncollectable.v, by_value);
     hr_free(g.index);
@@ -353,4 +354,5 @@ void hr_py_gc_deinit(struct hr_py_gc *g)
 {
     hr_u64vec_deinit(&g->garbage);
     hr_u64vec_deinit(&g->uncollectable);
+    hr_u64vec_deinit(&g->died_early);
 }

@@ -58,15 +58,23 @@ static uint32_t closes_from(struct hr_py *py, uint64_t gen, const char *type)
     }
     int8_t state = (int8_t)hr_py_uint(c, gen, HR_PY_GEN_FRAME_STATE, 1), created = py->minor >= 0x030d ? -3 : -2;
     uint64_t frame = gen + (uint64_t)c->at[HR_PY_GEN_IFRAME];
-    if (state >= 0 || (state == created && (coroutine || py->minor >= 0x030d)))
+    if (state >= 0 || (state == created && (coroutine || py->minor >= 0x030c)))
         return UINT32_MAX;
-    if (hr_py_refcount(py, hr_py_word(c, frame, HR_PY_IFRAME_FRAME_OBJ)) > 1)
-        return UINT32_MAX; /* somebody has the frame object, which takes the frame over */
     uint64_t instruction = hr_py_has(c, HR_PY_IFRAME_INSTR_PTR) ? hr_py_word(c, frame, HR_PY_IFRAME_INSTR_PTR) : 0, units;
     enum { RESUME_OUTSIDE_TRY = 4 }; /* in RESUME's argument, 3.13: no code has to run, and the function stays in the frame */
     if (py->minor >= 0x030d && hr_image_uint(py->img, instruction, 2, &units) && units >> 8 & RESUME_OUTSIDE_TRY)
         return (uint32_t)(c->at[HR_PY_GEN_IFRAME] + c->at[HR_PY_IFRAME_LOCALSPLUS]);
     return (uint32_t)c->at[HR_PY_GEN_IFRAME];
+}
+
+/* Somebody else has the frame object: it takes the frame over when the generator is closed, and only the value stack goes. */
+static bool outlives(struct hr_py *py, uint64_t gen)
+{
+    const struct hr_cpython *c = py->c;
+    if (py->minor < 0x030b)
+        return hr_py_refcount(py, hr_py_word(c, gen, HR_PY_GEN_FRAME)) > 1;
+    uint64_t frame = hr_py_word(c, gen + (uint64_t)c->at[HR_PY_GEN_IFRAME], HR_PY_IFRAME_FRAME_OBJ);
+    return frame && hr_py_refcount(py, frame) > 1;
 }
 
 /* An asynchronous generator that knows its loop is handed to that, not closed. */
@@ -90,12 +98,45 @@ static void walk(struct dying *d, hr_id id, uint32_t from, bool closing)
     hr_py_refs(d->py, hr_py_addr(d->py, id), &t, drop_ref, d);
 }
 
+static void drop_words(struct dying *d, uint64_t from, uint64_t to)
+{
+    enum { MAX_STACK = 1 << 16 };
+    for (uint32_t i = 0; from < to && i < MAX_STACK; i++, from += d->py->img->word)
+        drop(d, hr_py_word_at(d->py, from));
+}
+
+/* The exception that closes it pops the value stack; locals stay with the frame. */
+static void pop_stack(struct dying *d, uint64_t gen)
+{
+    const struct hr_cpython *c = d->py->c;
+    unsigned word = d->py->img->word;
+    if (d->py->minor >= 0x030b) {
+        uint64_t frame = gen + (uint64_t)c->at[HR_PY_GEN_IFRAME], plus = frame + (uint64_t)c->at[HR_PY_IFRAME_LOCALSPLUS];
+        uint64_t locals = hr_py_uint(c, hr_py_word(c, frame, HR_PY_IFRAME_CODE), HR_PY_CODE_NLOCALSPLUS, 4);
+        int32_t top = (int32_t)hr_py_uint(c, frame, HR_PY_IFRAME_STACKTOP, 4);
+        if (top > 0)
+            drop_words(d, plus + locals * word, plus + (uint32_t)top * word);
+        return;
+    }
+    uint64_t frame = hr_py_word(c, gen, HR_PY_GEN_FRAME), stack = hr_py_word(c, frame, HR_PY_FRAME_VALUESTACK);
+    if (hr_py_has(c, HR_PY_FRAME_STACKDEPTH))
+        drop_words(d, stack, stack + hr_py_uint(c, frame, HR_PY_FRAME_STACKDEPTH, 4) * word);
+    else
+        drop_words(d, stack, hr_py_word(c, frame, HR_PY_FRAME_STACKTOP));
+}
+
 /* Before 3.11 the frame is one word of the generator; what follows it stays. */
 static void close_generator(struct dying *d, hr_id id, uint32_t from)
 {
+    uint64_t gen = hr_py_addr(d->py, id);
+    bool kept = outlives(d->py, gen), locals_only = d->py->minor >= 0x030b && from != (uint32_t)d->py->c->at[HR_PY_GEN_IFRAME];
+    if (kept && !locals_only) {
+        pop_stack(d, gen);
+        return;
+    }
     hr_bits_set(&d->closed, id);
     if (d->py->minor < 0x030b)
-        drop(d, hr_py_word(d->py->c, hr_py_addr(d->py, id), HR_PY_GEN_FRAME));
+        drop(d, hr_py_word(d->py->c, gen, HR_PY_GEN_FRAME));
     else
         walk(d, id, from, true);
 }
@@ -127,16 +168,16 @@ static enum hr_status close_all(struct dying *d, const struct hr_u64vec *garbage
     return d->failed ? HR_NOMEM : HR_OK;
 }
 
-enum hr_status hr_py_gc_finalizers(struct hr_py *py, const struct hr_u64vec *garbage, uint64_t *died_ret)
+enum hr_status hr_py_gc_finalizers(struct hr_py *py, const struct hr_u64vec *garbage, struct hr_u64vec *died_ret)
 {
     struct dying d = {.py = py, .todo.max = 1u << 30};
     enum hr_status st = HR_NOMEM;
-    *died_ret = 0;
     d.dropped = hr_zalloc((size_t)py->heap->n + 1, sizeof *d.dropped);
     if (d.dropped && hr_bits_init(&d.dead, (uint64_t)py->heap->n + 1) == HR_OK && hr_bits_init(&d.closed, (uint64_t)py->heap->n + 1) == HR_OK)
         st = close_all(&d, garbage);
     for (size_t i = 0; st == HR_OK && i < garbage->n; i++)
-        *died_ret += hr_bits_get(&d.dead, hr_py_node(py, garbage->v[i]));
+        if (hr_bits_get(&d.dead, hr_py_node(py, garbage->v[i])))
+            st = hr_u64vec_push(died_ret, garbage->v[i]);
     hr_free(d.dropped);
     hr_bits_deinit(&d.dead);
     hr_bits_deinit(&d.closed);
@@ -168,7 +209,8 @@ static bool forgets(struct hr_py *py, uint64_t callback)
     if (t->kind == HR_PK_BUILTIN_METHOD)
         return hr_image_cstr(py->img, hr_py_word_at(py, hr_py_word_at(py, callback + (uint64_t)py->c->at[HR_PYS_OBJECT])), text, sizeof text) &&
                !strcmp(text, "_destroy");
-    return !strcmp(hr_strs_get(py->img->strs, t->name), "weakref.finalize");
+    const char *name = hr_strs_get(py->img->strs, t->name);
+    return !strcmp(name, "weakref.finalize") || !strcmp(name, "_ctypes.DictRemover");
 }
 
 uint64_t hr_py_gc_weakrefs(struct hr_py *py, const struct hr_bits *garbage)

@@ -7,18 +7,21 @@
 enum { MAX_LINKS = 1 << 26, MAX_CTYPE_BASES = 64 };
 #define W(n_) (1ull << (n_))
 
-static const struct { const char *name; uint8_t extension; uint64_t borrowed; } extensions[] = {
-    {"collections.OrderedDict", HR_PX_ODICT, 0},
-    {"functools._lru_cache_wrapper", HR_PX_LRU_CACHE, W(2) | W(3)},    /* links of the ring it is the head of */
-    {"functools._lru_list_elem", HR_PX_NONE, W(2) | W(3)},
-    {"xml.etree.ElementTree.Element", HR_PX_ELEMENT, W(3) | W(4) | W(5)}, /* text and tail tagged in the low bit, extra */
-    {"Element", HR_PX_ELEMENT, W(3) | W(4) | W(5)},                    /* 2.7's name of it */
-    {"_queue.SimpleQueue", HR_PX_SIMPLE_QUEUE, 0},
-    {"ContextVar", HR_PX_NONE, W(4)},                                  /* the cached value */
-    {"_contextvars.ContextVar", HR_PX_NONE, W(4)},
-    {"itertools.groupby", HR_PX_NONE, W(7)},                           /* the current group, which holds us */
-    {"memoryview", HR_PX_NONE, W(7) | W(8)},                           /* view.buf; view.obj, which the managed buffer holds */
-    {"_ctypes._CData", HR_PX_NONE, W(2) | W(9) | W(10)},               /* the C value itself and the pointer to it */
+static const struct { const char *name; uint8_t extension; uint64_t borrowed, unvisited; unsigned until; } extensions[] = {
+    {"collections.OrderedDict", HR_PX_ODICT, 0, 0, 0},
+    {"functools._lru_cache_wrapper", HR_PX_LRU_CACHE, W(2) | W(3), 0, 0},    /* links of the ring it is the head of */
+    {"functools._lru_list_elem", HR_PX_NONE, W(2) | W(3), 0, 0},
+    {"xml.etree.ElementTree.Element", HR_PX_ELEMENT, W(3) | W(4) | W(5), 0, 0}, /* text and tail tagged in the low bit, extra */
+    {"Element", HR_PX_ELEMENT, W(3) | W(4) | W(5), 0, 0},                    /* 2.7's name of it */
+    {"_elementtree._element_iterator", HR_PX_ELEMENT_ITERATOR, 0, 0, 0},
+    {"_queue.SimpleQueue", HR_PX_SIMPLE_QUEUE, 0, 0, 0},
+    {"_thread._local", HR_PX_NONE, 0, W(7), 0x030d},                   /* the callback of its weak references */
+    {"thread._local", HR_PX_NONE, 0, W(7), 0},
+    {"ContextVar", HR_PX_NONE, W(4), 0, 0},                                  /* the cached value */
+    {"_contextvars.ContextVar", HR_PX_NONE, W(4), 0, 0},
+    {"itertools.groupby", HR_PX_NONE, W(7), 0, 0},                           /* the current group, which holds us */
+    {"memoryview", HR_PX_NONE, W(7) | W(8), 0, 0},                           /* view.buf; view.obj, which the managed buffer holds */
+    {"_ctypes._CData", HR_PX_NONE, W(2) | W(9) | W(10), 0, 0},               /* the C value itself and the pointer to it */
 };
 
 void hr_py_extension_of(const struct hr_py *py, struct hr_py_type *t)
@@ -29,9 +32,10 @@ void hr_py_extension_of(const struct hr_py *py, struct hr_py_type *t)
         bool heap = hr_py_word(py->c, type, HR_PY_TP_FLAGS) & HR_PYF_HEAPTYPE;
         if (hr_image_cstr(py->img, hr_py_word(py->c, type, HR_PY_TP_NAME), name, sizeof name) && (!heap || strchr(name, '.')))
             for (size_t k = 0; k < sizeof extensions / sizeof *extensions; k++)
-                if (!strcmp(name, extensions[k].name)) {
+                if (!strcmp(name, extensions[k].name) && (!extensions[k].until || py->minor < extensions[k].until)) {
                     t->extension = extensions[k].extension;
                     t->borrowed = extensions[k].borrowed;
+                    t->unvisited = extensions[k].unvisited;
                     if (py->minor < 0x0300 && t->kind == HR_PK_MEMORYVIEW)
                         t->borrowed = 0; /* 2.7's counts both its base and view.obj */
                     return;
@@ -40,13 +44,13 @@ void hr_py_extension_of(const struct hr_py *py, struct hr_py_type *t)
     }
 }
 
-/* A doubly linked list of C nodes beside the dict: key, hash, next, previous. */
+/* Behind the dict: first, last, hash table of nodes, its size … A node is key, hash, next, previous. */
 static void odict_refs(const struct hr_py_out *o)
 {
     struct hr_py *py = o->py;
     unsigned word = py->img->word;
-    uint64_t mine = o->obj + (uint64_t)py->c->at[HR_PYS_DICT], node = hr_py_word_at(py, mine + 4 * word);
-    hr_py_give(o, hr_py_word_at(py, mine), mine, HR_PR_PART, HR_SURE_EXACT);
+    uint64_t mine = o->obj + (uint64_t)py->c->at[HR_PYS_DICT], node = hr_py_word_at(py, mine);
+    hr_py_give(o, hr_py_word_at(py, mine + 2 * word), mine + 2 * word, HR_PR_PART, HR_SURE_EXACT);
     uint64_t used = hr_py_word(py->c, o->obj, HR_PY_DICT_USED);
     for (uint64_t i = 0; node && i < used && i < MAX_LINKS; i++) {
         if (hr_py_block_left(py, node) < 4 * word)
@@ -91,6 +95,17 @@ static void element_refs(const struct hr_py_out *o)
     hr_py_give_array(o, children, hr_min(n, hr_py_block_left(py, children) / word), HR_SURE_EXACT);
 }
 
+/* A stack of (parent, child index). */
+static void element_iterator_refs(const struct hr_py_out *o)
+{
+    struct hr_py *py = o->py;
+    unsigned word = py->img->word;
+    uint64_t stack = hr_py_word_at(py, o->obj + 2 * word), n = hr_py_word_at(py, o->obj + 3 * word), left = hr_py_block_left(py, stack);
+    hr_py_give(o, left ? stack : 0, o->obj + 2 * word, HR_PR_PART, HR_SURE_EXACT);
+    for (uint64_t i = 0; i < n && (i + 1) * 2 * word <= left; i++)
+        hr_py_give(o, hr_py_word_at(py, stack + i * 2 * word), UINT64_MAX, HR_PR_STRONG, HR_SURE_EXACT);
+}
+
 /* 3.13: a ring buffer {put, first, items, capacity, count}; before, a list among its words. */
 static void simple_queue_refs(const struct hr_py_out *o)
 {
@@ -114,6 +129,7 @@ void hr_py_extension_refs(const struct hr_py_out *o, const struct hr_py_type *t)
     case HR_PX_ODICT: odict_refs(o); break;
     case HR_PX_LRU_CACHE: lru_refs(o); break;
     case HR_PX_ELEMENT: element_refs(o); break;
+    case HR_PX_ELEMENT_ITERATOR: element_iterator_refs(o); break;
     case HR_PX_SIMPLE_QUEUE: simple_queue_refs(o); break;
     case HR_PX_NONE: break;
     }

@@ -42,6 +42,7 @@ struct hr_py_type {
     uint8_t kind;           /* enum hr_py_kind */
     uint8_t pre;            /* bytes between block start and object: collector head and pre-header */
     uint8_t extension;      /* enum hr_py_extension: more references than its words show */
+    uint64_t unvisited;     /* bit n: the n-th word is counted, but left out by tp_traverse */
     uint64_t borrowed;      /* bit n: the n-th word of an instance is no counted reference, whatever it points at */
     uint32_t plan;          /* traverse plan, HR_NONE = not read */
 };
@@ -111,9 +112,9 @@ struct hr_py_gc {
     uint64_t members[3], frozen;
     struct hr_u64vec garbage;      /* what gc.collect() would free, addresses ascending */
     struct hr_u64vec uncollectable;
-    uint64_t collect_returns;      /* garbage + uncollectable + weakrefs_freed - died_early */
+    struct hr_u64vec died_early;   /* of the garbage: gone by reference count while the finalizers run */
+    uint64_t collect_returns;      /* garbage + uncollectable + weakrefs_freed, less died_early in versions that count late */
     uint64_t weakrefs_freed;       /* weak references outside that their callbacks drop: counted, too */
-    uint64_t died_early;           /* of the garbage: gone by reference count before the counting */
     bool exact;                    /* false: lists broken or a collection was under way */
 };
 enum hr_status hr_py_gc_predict(struct hr_py *py, struct hr_py_gc *ret) HR_MUST;

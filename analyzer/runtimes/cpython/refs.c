@@ -41,10 +41,10 @@ void hr_py_scan_words(const struct hr_py_out *o, uint64_t from, uint64_t to, con
         if (a == skip[0] || a == skip[1] || (nth < 64 && o->borrowed >> nth & 1))
             continue;
         uint64_t v = hr_py_word_at(o->py, a), into;
-        if (!v || v & (word - 1u) || v == o->obj)
+        if (!v || v & (word - 1u))
             continue;
         if (hr_py_object_type(o->py, v) != HR_NONE) {
-            hr_py_give(o, v, a, HR_PR_STRONG, HR_SURE_CONSERVATIVE);
+            hr_py_give(o, v, a, nth < 64 && o->unvisited >> nth & 1 ? HR_PR_UNVISITED : HR_PR_STRONG, HR_SURE_CONSERVATIVE);
             continue;
         }
         hr_id id = hr_heap_at(o->py->heap, v, &into);
@@ -405,14 +405,14 @@ static uint64_t fixed_by_kind(const struct hr_py *py, const struct hr_py_type *t
     case HR_PK_FRAME: case HR_PK_GENERATOR: case HR_PK_NONE: return t->basicsize;
     case HR_PK_WEAKREF: return (uint64_t)at[HR_PY_WEAKREF_CALLBACK] + 4 * py->img->word;
     case HR_PK_DEQUE: return (uint64_t)at[py->minor < 0x0300 ? HR_PYS_OBJECT : HR_PYS_VAROBJECT] + 4 * py->img->word;
-    case HR_PK_ODICT: return (uint64_t)at[HR_PYS_DICT] + 6 * py->img->word; /* nodes table, its size, keys, state, first, last */
+    case HR_PK_ODICT: return (uint64_t)at[HR_PYS_DICT] + 6 * py->img->word; /* first, last, table, its size, keys, state */
     default: return (uint64_t)at[HR_PYS_OBJECT];
     }
 }
 
 void hr_py_refs(struct hr_py *py, uint64_t addr, const struct hr_py_type *t, hr_py_ref_fn *fn, void *ctx)
 {
-    struct hr_py_out o = {py, fn, ctx, addr, t->borrowed};
+    struct hr_py_out o = {py, fn, ctx, addr, t->borrowed, t->unvisited};
     uint64_t weak = t->weaklistoffset > 0 && !(t->flags & HR_PYF_MANAGED_WEAKREF) ? addr + (uint64_t)t->weaklistoffset : 0;
     uint64_t dict = dict_slot(py, addr, t);
     hr_py_give(&o, t->addr, addr + (uint64_t)py->c->at[HR_PY_OB_TYPE], HR_PR_TYPE, HR_SURE_EXACT);

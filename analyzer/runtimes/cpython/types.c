@@ -142,6 +142,8 @@ static bool read_type(struct hr_py *py, uint64_t addr, struct hr_py_type *t)
         return false;
     *t = (struct hr_py_type){.addr = addr, .plan = HR_NONE};
     t->flags = hr_py_word(py->c, addr, HR_PY_TP_FLAGS);
+    t->flags &= ~((py->minor < 0x030b ? HR_PYF_MANAGED_DICT : 0) | (py->minor < 0x030c ? HR_PYF_MANAGED_WEAKREF : 0) |
+                  (py->minor < 0x030d ? HR_PYF_INLINE_VALUES : 0)); /* older versions use these bits otherwise */
     t->basicsize = hr_py_word(py->c, addr, HR_PY_TP_BASICSIZE);
     t->itemsize = hr_py_word(py->c, addr, HR_PY_TP_ITEMSIZE);
     t->base = hr_py_word(py->c, addr, HR_PY_TP_BASE);
