@@ -210,6 +210,7 @@ GET(l_contents)
 GET(l_arena) { text(ret, hr_strs_get(S->strs, S->heap->arenas.v[hr_block_arena(S->heap, leak(ctx, row)->head)].name)); }
 /* That nothing leads here rests on every word of memory having been looked at, whatever its type. */
 GET(l_surety) { (void)ctx, (void)row; num(ret, HR_SURE_CONSERVATIVE); }
+GET(l_managed) { boolean(ret, S->runtimes && hr_runtimes_claims(S->runtimes, leak(ctx, row)->head)); }
 static bool l_subject(void *ctx, uint64_t row, uint64_t *addr, char *buf, size_t cap)
 {
     return node_subject(S, leak(ctx, row)->head, addr, buf, cap);
@@ -224,6 +225,7 @@ static const struct hr_attr leak_attrs[] = {
     {"bytes", HR_V_NUM, OBJ, 0, "bytes it alone holds, itself included", l_bytes, NULL, 0, NULL},
     {"own_size", HR_V_NUM, OBJ, 0, "its own usable bytes", l_own, NULL, 0, NULL},
     {"addr", HR_V_NUM, OBJ, 0, "its address", l_addr, NULL, 0, NULL},
+    {"managed", HR_V_BOOL, OBJ, 0, "it belongs to a runtime with a garbage collector, which may free it yet", l_managed, NULL, 0, NULL},
     {"contents", HR_V_STR, OBJ, 0, "a phrase on what its bytes look like", l_contents, NULL, 0, NULL},
     {"arena", HR_V_STR, OBJ, 0, "name of its arena", l_arena, NULL, 0, NULL},
     {"surety", HR_V_NUM, OBJ, 0, "what the claim rests on", l_surety, NULL, 0, NULL},

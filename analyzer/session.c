@@ -173,8 +173,13 @@ static void relay_flush(struct hr_edgebuf *b, void *ctx)
 static void mark_edges(void *ctx, hr_id node, void (*emit)(void *emit_ctx, hr_id to, uint8_t surety), void *emit_ctx)
 {
     struct hr_session *s = ctx;
-    struct relay r = {.buf = {.flush = relay_flush}, .emit = emit, .emit_ctx = emit_ctx};
+    struct relay r; /* not initialised as a whole: its buffer is 6 KiB, and this runs once per node */
+    r.buf.n = 0;
+    r.buf.stop = false;
+    r.buf.flush = relay_flush;
     r.buf.ctx = &r;
+    r.emit = emit;
+    r.emit_ctx = emit_ctx;
     hr_runtimes_edges(s->runtimes, node, &r.buf);
 }
 

@@ -83,7 +83,7 @@ static void print_heap(struct hr_cli *c)
     uint64_t typed = typed_bytes(s);
     hr_outf(o, "%s of the bytes in use have a type", hr_cli_pct(typed, t.used_bytes));
     if (s->leaks && s->heap->roots_complete)
-        hr_outf(o, "; %s in %s blocks are leaked (%s)", hr_cli_bytes(c, s->leaks->bytes), hr_cli_count(c, s->leaks->blocks),
+        hr_outf(o, hr_runtimes_managed(s->runtimes) ? "; %s in %s blocks are unreachable (%s), garbage of the runtime included" : "; %s in %s blocks are leaked (%s)", hr_cli_bytes(c, s->leaks->bytes), hr_cli_count(c, s->leaks->blocks),
                 hr_cli_pct(s->leaks->bytes, t.used_bytes));
     else if (s->leaks)
         hr_outf(o, "; what is leaked cannot be known, memory that may hold pointers is missing");

@@ -35,8 +35,24 @@ uint32_t hr_image_seg_above(const struct hr_image *img, uint64_t addr)
     return lo;
 }
 
+/* The segment of the last look-up, for callers without a hint of their own. Only a guess that is checked, so threads may race
+ * for it. */
+static const struct hr_segment *find_again(const struct hr_image *img, uint64_t addr)
+{
+    uint32_t i = __atomic_load_n(&img->last, __ATOMIC_RELAXED);
+    if (i < img->segs.n && addr - img->segs.v[i].addr < img->segs.v[i].msize)
+        return &img->segs.v[i];
+    i = hr_image_seg_above(img, addr);
+    if (i >= img->segs.n || addr < img->segs.v[i].addr)
+        return NULL;
+    __atomic_store_n(&((struct hr_image *)img)->last, i, __ATOMIC_RELAXED);
+    return &img->segs.v[i];
+}
+
 const struct hr_segment *hr_image_find(const struct hr_image *img, uint64_t addr, uint32_t *hint)
 {
+    if (!hint)
+        return find_again(img, addr);
     if (hint && *hint < img->segs.n) {
         const struct hr_segment *s = &img->segs.v[*hint];
         if (addr - s->addr < s->msize)
@@ -86,7 +102,7 @@ bool hr_image_uint(const struct hr_image *img, uint64_t addr, unsigned bytes, ui
             return false;
         s.p = buf;
     }
-    *ret = hr_load(s.p, bytes, img->big);
+    *ret = bytes == 8 ? hr_load64(s.p, img->big) : bytes == 4 ? hr_load32(s.p, img->big) : hr_load(s.p, bytes, img->big);
     return true;
 }
 

@@ -114,6 +114,7 @@ struct hr_image {
     void **owned;           /* memory behind segments that came from no mapped file; freed with the image */
     size_t nowned;
     bool sealed;
+    uint32_t last;          /* index of the segment found last: a hint of hr_image_find() */
 };
 
 void hr_image_init(struct hr_image *img, struct hr_strs *strs, struct hr_notes *notes);
