@@ -124,6 +124,7 @@ static const struct hr_attr fake_leak_attrs[] = {
     {"bytes", HR_V_NUM, 0, 0, "", fake_leak_bytes},
     {"addr", HR_V_NUM, 0, 0, "", fake_leak_addr},
     {"own_size", HR_V_NUM, 0, 0, "", fake_leak_bytes},
+    {"managed", HR_V_BOOL, 0, 0, "", fake_leak_managed},
     {"surety", HR_V_NUM, 0, 0, "", fake_leak_surety},
 };
 static uint64_t fake_leak_count(void *c)
@@ -169,6 +170,12 @@ FAKE_ARENA(run_bytes, fake_num(v, a->free_bytes - a->top_bytes))
 FAKE_ARENA(below_pin, fake_num(v, a->pin_count ? a->free_bytes - a->top_bytes : 0))
 FAKE_ARENA(pinned_by, fake_str(v, HR_V_STR, "17 x struct pin"))
 FAKE_ARENA(pin_addr, fake_num(v, 0x7000))
+static void fake_leak_managed(void *ctx, uint64_t row, struct hr_value *ret)
+{
+    (void)ctx, (void)row;
+    ret->kind = HR_V_BOOL;
+    ret->b = false;
+}
 static const struct hr_attr fake_arena_attrs[] = {
     {"name", HR_V_STR, 0, 0, "", fake_arena_name},
     {"allocator", HR_V_STR, 0, 0, "", fake_arena_allocator},
