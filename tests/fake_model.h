@@ -114,6 +114,12 @@ FAKE_LEAK(blocks, fake_num(v, fake_leaks[row].blocks))
 FAKE_LEAK(bytes, fake_num(v, fake_leaks[row].bytes))
 FAKE_LEAK(addr, fake_num(v, (int64_t)fake_leaks[row].addr))
 FAKE_LEAK(surety, fake_num(v, row == 1 ? HR_SURE_CONSERVATIVE : HR_SURE_EXACT))
+static void fake_leak_managed(void *ctx, uint64_t row, struct hr_value *ret)
+{
+    (void)ctx, (void)row;
+    ret->kind = HR_V_BOOL;
+    ret->b = false;
+}
 static const struct hr_attr fake_leak_attrs[] = {
     {"kind", HR_V_STR, 0, HR_NEED_REACH, "", fake_leak_kind},
     {"type", HR_V_TYPE, 0, HR_NEED_TYPES, "", fake_leak_type},
@@ -170,12 +176,6 @@ FAKE_ARENA(run_bytes, fake_num(v, a->free_bytes - a->top_bytes))
 FAKE_ARENA(below_pin, fake_num(v, a->pin_count ? a->free_bytes - a->top_bytes : 0))
 FAKE_ARENA(pinned_by, fake_str(v, HR_V_STR, "17 x struct pin"))
 FAKE_ARENA(pin_addr, fake_num(v, 0x7000))
-static void fake_leak_managed(void *ctx, uint64_t row, struct hr_value *ret)
-{
-    (void)ctx, (void)row;
-    ret->kind = HR_V_BOOL;
-    ret->b = false;
-}
 static const struct hr_attr fake_arena_attrs[] = {
     {"name", HR_V_STR, 0, 0, "", fake_arena_name},
     {"allocator", HR_V_STR, 0, 0, "", fake_arena_allocator},
