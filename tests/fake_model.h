@@ -333,7 +333,7 @@ static void fake_init(struct fake *f, uint64_t n, uint64_t seed)
     };
     memcpy(f->objects, objects, sizeof objects);
     f->tables[0] = (struct hr_table){"objects", "blocks", 0, fake_count, f->objects, sizeof objects / sizeof *objects, f, NULL, 0, fake_subject, fake_field};
-    f->tables[1] = (struct hr_table){"leaks", "", HR_NEED_REACH, fake_leak_count, fake_leak_attrs, 10, f, NULL, 0, fake_leak_subject};
+    f->tables[1] = (struct hr_table){"leaks", "", HR_NEED_REACH, fake_leak_count, fake_leak_attrs, sizeof fake_leak_attrs / sizeof *fake_leak_attrs, f, NULL, 0, fake_leak_subject};
     f->tables[2] = (struct hr_table){"arenas", "", 0, fake_arena_count, fake_arena_attrs, sizeof fake_arena_attrs / sizeof *fake_arena_attrs, f};
     f->tables[3] = (struct hr_table){"types", "", HR_NEED_TYPES, fake_types_rows, fake_types_attrs, 4, f};
     f->tables[4] = (struct hr_table){"corruptions", "", 0, fake_corrupt_count, fake_corrupt_attrs, 3, f};

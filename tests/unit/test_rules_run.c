@@ -317,7 +317,7 @@ static void test_settings(void)
     drop(&x);
     x = run_with("rule leak.cycle { severity note title \"mine\" match l in leaks where l.kind == \"cycle\" group by 1 }", true, false, NULL);
     OK(x.st == HR_OK && !strcmp(find(&x, "leak.cycle")->title, "mine"), "a rule of the same name replaces the built-in one");
-    EQ(hr_rules_only(x.r, "leak"), 3, "--only leak");
+    EQ(hr_rules_only(x.r, "leak"), 4, "--only leak");
     EQ(hr_rules_only(x.r, "leak.c*,frag.arena"), 2, "--only with patterns");
     EQ(hr_rules_only(x.r, "leek.*"), 0, "--only with a pattern that matches nothing");
     OK(hr_rules_only(x.r, NULL) >= 11, "all");
