@@ -40,6 +40,7 @@ struct listing {
     struct hr_cli *c;
     struct hr_py *py;
     struct hr_py_gc gc;
+    struct hr_u64vec statics;
     uint8_t *generation;   /* per block: 0-2, 3 frozen, 0xff not tracked */
     unsigned current;
 };
@@ -52,45 +53,84 @@ static void note_generation(void *ctx, uint64_t obj)
         l->generation[id] = (uint8_t)l->current;
 }
 
-static void json_object(struct listing *l, struct hr_json *j, hr_id id)
+static void json_gc(struct listing *l, struct hr_json *j, hr_id id, const struct hr_py_type *t)
+{
+    if (id == HR_NONE || !(t->flags & HR_PYF_GC)) {
+        hr_json_null(j, "gc");
+        return;
+    }
+    hr_json_obj(j, "gc");
+    hr_json_bool(j, "tracked", l->generation[id] != 0xff);
+    if (l->generation[id] < 3)
+        hr_json_num(j, "generation", l->generation[id]);
+    else
+        hr_json_null(j, "generation");
+    hr_json_end(j);
+}
+
+static void json_object(struct listing *l, struct hr_json *j, uint64_t addr, const struct hr_py_type *t)
 {
     struct hr_py *py = l->py;
     const struct hr_heap *h = py->heap;
-    const struct hr_py_type t = py->types.v[py->object[id]];
-    uint64_t addr = hr_py_addr(py, id), n = hr_py_len(py, addr, &t);
-    char value[600];
+    uint64_t n = hr_py_len(py, addr, t);
+    hr_id id = hr_py_node(py, addr), block = id != HR_NONE ? id : hr_heap_at(h, addr, NULL);
+    char value[HR_PY_REPR];
     hr_json_obj(j, NULL);
     hr_json_addr(j, "addr", addr);
-    hr_json_str(j, "type", hr_strs_get(l->c->s->strs, t.name));
-    hr_json_num(j, "size", hr_py_sizeof(py, addr, &t));
-    hr_json_addr(j, "block", hr_block_addr(h, id));
-    hr_json_num(j, "block_size", hr_block_size(h, id));
+    hr_json_str(j, "type", hr_strs_get(l->c->s->strs, t->name));
+    hr_json_num(j, "size", hr_py_sizeof(py, addr, t));
+    if (block != HR_NONE) {
+        hr_json_addr(j, "block", hr_block_addr(h, block));
+        hr_json_num(j, "block_size", hr_block_size(h, block));
+    } else {
+        hr_json_null(j, "block");
+        hr_json_null(j, "block_size");
+    }
+    hr_json_bool(j, "static", block == HR_NONE);
     if (hr_py_immortal(py, addr))
         hr_json_str(j, "refcount", "immortal");
     else
         hr_json_int(j, "refcount", hr_py_refcount(py, addr));
     hr_json_null(j, "refs_found");
-    if (t.flags & HR_PYF_GC) {
-        hr_json_obj(j, "gc");
-        hr_json_bool(j, "tracked", l->generation[id] != 0xff);
-        if (l->generation[id] < 3)
-            hr_json_num(j, "generation", l->generation[id]);
-        else
-            hr_json_null(j, "generation");
-        hr_json_end(j);
-    } else {
-        hr_json_null(j, "gc");
-    }
-    hr_json_str(j, "reach", h->reach && h->reach[id] ? hr_reach_name(h->reach[id]) : NULL);
+    json_gc(l, j, id, t);
+    hr_json_str(j, "reach", id != HR_NONE && h->reach && h->reach[id] ? hr_reach_name(h->reach[id]) : NULL);
     hr_json_bool(j, "garbage", in_sorted(&l->gc.garbage, addr));
-    hr_py_repr(py, addr, l->c->show_contents, value, sizeof value);
-    hr_json_str(j, "value", value);
+    hr_json_str(j, "value", hr_py_repr(py, addr, l->c->show_contents, value, sizeof value));
     if (n != UINT64_MAX)
         hr_json_num(j, "len", n);
     else
         hr_json_null(j, "len");
     hr_json_null(j, "allocated");
     hr_json_end(j);
+}
+
+static void text_object(struct listing *l, uint64_t addr, const struct hr_py_type *t, const char *name)
+{
+    struct hr_cli *c = l->c;
+    char value[400];
+    hr_outf(&c->out, "0x%-14llx %8llu %s%lld ", (unsigned long long)addr, (unsigned long long)hr_py_sizeof(l->py, addr, t),
+            in_sorted(&l->gc.garbage, addr) ? "garbage " : "", (long long)hr_py_refcount(l->py, addr));
+    hr_out_esc(&c->out, name);
+    hr_outf(&c->out, " ");
+    hr_out_esc(&c->out, hr_py_repr(l->py, addr, c->show_contents, value, sizeof value));
+    hr_outf(&c->out, "\n");
+}
+
+/* One object; j NULL: as text. False when it is not wanted. */
+static bool list_object(struct listing *l, struct hr_json *j, uint64_t addr)
+{
+    uint32_t ti = hr_py_object_type(l->py, addr);
+    if (ti == HR_NONE)
+        return false;
+    const struct hr_py_type t = l->py->types.v[ti]; /* a copy: reading values may add types */
+    const char *name = hr_strs_get(l->c->s->strs, t.name);
+    if (l->c->type && !strstr(name, l->c->type))
+        return false;
+    if (j)
+        json_object(l, j, addr, &t);
+    else
+        text_object(l, addr, &t, name);
+    return true;
 }
 
 static void print_objects(struct listing *l)
@@ -106,27 +146,11 @@ static void print_objects(struct listing *l)
         else
             hr_json_arr(&j, "objects");
     }
-    for (hr_id id = 0; id < l->py->heap->n && left && !c->out.failed; id++) {
-        if (l->py->object[id] == HR_NONE)
-            continue;
-        const struct hr_py_type t = l->py->types.v[l->py->object[id]];
-        const char *name = hr_strs_get(c->s->strs, t.name);
-        if (c->type && !strstr(name, c->type))
-            continue;
-        left--;
-        if (machine) {
-            json_object(l, &j, id);
-            continue;
-        }
-        char value[400];
-        uint64_t addr = hr_py_addr(l->py, id);
-        hr_outf(&c->out, "0x%-14llx %8llu %s%lld ", (unsigned long long)addr, (unsigned long long)hr_py_sizeof(l->py, addr, &t),
-                in_sorted(&l->gc.garbage, addr) ? "garbage " : "", (long long)hr_py_refcount(l->py, addr));
-        hr_out_esc(&c->out, name);
-        hr_outf(&c->out, " ");
-        hr_out_esc(&c->out, hr_py_repr(l->py, addr, c->show_contents, value, sizeof value));
-        hr_outf(&c->out, "\n");
-    }
+    for (hr_id id = 0; id < l->py->heap->n && left && !c->out.failed; id++)
+        if (l->py->object[id] != HR_NONE)
+            left -= list_object(l, machine ? &j : NULL, hr_py_addr(l->py, id));
+    for (size_t i = 0; i < l->statics.n && left && !c->out.failed; i++)
+        left -= list_object(l, machine ? &j : NULL, l->statics.v[i]);
     if (machine && !c->ndjson) {
         hr_json_end(&j);
         hr_json_end(&j);
@@ -142,6 +166,8 @@ static int run_objects(struct hr_cli *c)
         return code;
     l.generation = hr_alloc((size_t)l.py->heap->n + 1);
     enum hr_status st = l.generation ? hr_py_gc_predict(l.py, &l.gc) : HR_NOMEM;
+    if (st == HR_OK)
+        st = hr_py_statics(l.py, &l.statics);
     if (st == HR_OK) {
         memset(l.generation, 0xff, (size_t)l.py->heap->n + 1);
         for (l.current = 0; l.current < 4; l.current++)
@@ -150,6 +176,7 @@ static int run_objects(struct hr_cli *c)
     }
     code = hr_cli_ok(c, st) ? hr_cli_exit(c) : hr_cli_exit_of(st);
     hr_py_gc_deinit(&l.gc);
+    hr_u64vec_deinit(&l.statics);
     hr_free(l.generation);
     return code;
 }
@@ -157,7 +184,8 @@ static int run_objects(struct hr_cli *c)
 const struct hr_verb hr_verb_objects = {
     .name = "objects", .args = "", .summary = "every object of a Python image: type, size, references, value",
     .help = "Lists every object of the managed runtime in the image: address, type, size as the runtime itself reports it, the block it "
-            "lies in, reference count, collector state, whether the collector would free it, and a short value. --type TEXT chooses; "
+            "lies in, reference count, collector state, whether the collector would free it, and its value, cut where long. Static objects of the "
+            "interpreter and its modules follow, as far as listed ones lead to them. --type TEXT chooses; "
             "text from the dump is shown only with --show-contents.",
     .needs_image = true, .types = false, .run = run_objects,
 };

@@ -1,4 +1,5 @@
 /* Which blocks hold objects, and of which type. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "analyzer/runtimes/cpython/py.h"
@@ -85,6 +86,60 @@ uint32_t hr_py_object_type(struct hr_py *py, uint64_t addr)
     if (hr_heap_at(py->heap, addr, NULL) != HR_NONE)
         return number_in_block(py, addr);
     return hr_py_type_at(py, hr_py_word(py->c, addr, HR_PY_OB_TYPE)); /* a static object */
+}
+
+/* ---- objects in no block of their own ---- */
+struct statics {
+    struct hr_py *py;
+    struct hr_map seen;
+    struct hr_u64vec *list;
+    enum hr_status st;
+};
+
+static void static_target(void *ctx, uint64_t target, uint32_t off, enum hr_py_ref kind, uint8_t surety)
+{
+    struct statics *s = ctx;
+    (void)off, (void)surety;
+    if (s->st != HR_OK || kind == HR_PR_PART || hr_py_node(s->py, target) != HR_NONE || hr_map_get(&s->seen, target) != HR_NONE)
+        return;
+    if (hr_py_object_type(s->py, target) == HR_NONE)
+        return;
+    s->st = hr_map_put(&s->seen, target, 1);
+    if (s->st == HR_OK)
+        s->st = hr_u64vec_push(s->list, target);
+}
+
+static int by_address(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+enum hr_status hr_py_statics(struct hr_py *py, struct hr_u64vec *ret)
+{
+    struct statics s = {.py = py, .list = ret};
+    enum { MAX_STATICS = 1 << 24 };
+    hr_map_init(&s.seen, 2 * MAX_STATICS);
+    ret->max = MAX_STATICS;
+    struct hr_block_iter it = hr_block_iter(py->heap, 0);
+    while (it.id < py->heap->n && s.st == HR_OK) {
+        hr_id id = it.id;
+        uint64_t addr = hr_block_next(&it);
+        if (py->object[id] == HR_NONE)
+            continue;
+        const struct hr_py_type t = py->types.v[py->object[id]];
+        hr_py_refs(py, addr + t.pre, &t, static_target, &s);
+    }
+    for (size_t i = 0; i < ret->n && s.st == HR_OK; i++) { /* grows as it is read; each address once */
+        const struct hr_py_type t = py->types.v[hr_py_object_type(py, ret->v[i])];
+        hr_py_refs(py, ret->v[i], &t, static_target, &s);
+    }
+    hr_map_deinit(&s.seen);
+    if (s.st == HR_LIMIT)
+        s.st = HR_OK; /* a damaged image: what was found is enough */
+    if (ret->n)
+        qsort(ret->v, ret->n, sizeof *ret->v, by_address);
+    return s.st;
 }
 
 int64_t hr_py_refcount(const struct hr_py *py, uint64_t addr)

@@ -16,7 +16,8 @@ enum hr_py_kind {
     HR_PK_TYPE, HR_PK_NONE, HR_PK_INT2 /* 2.7's int */, HR_PK_INT, HR_PK_FLOAT, HR_PK_COMPLEX, HR_PK_STR, HR_PK_BYTES,
     HR_PK_BYTEARRAY, HR_PK_LIST, HR_PK_TUPLE, HR_PK_DICT, HR_PK_SET, HR_PK_FUNCTION, HR_PK_CODE, HR_PK_CELL, HR_PK_FRAME,
     HR_PK_GENERATOR, HR_PK_MODULE, HR_PK_WEAKREF, HR_PK_CLASSIC_INSTANCE, HR_PK_CLASSIC_CLASS, HR_PK_DEQUE, HR_PK_ODICT,
-    HR_PK_MEMORYVIEW, HR_PK_ARRAY, HR_PK_NDARRAY, HR_PK_EXCEPTION, HR_PK_TRACEBACK, HR_PK_BUILTIN_METHOD, HR_PK_OPAQUE /* no references */
+    HR_PK_MEMORYVIEW, HR_PK_ARRAY, HR_PK_NDARRAY, HR_PK_EXCEPTION, HR_PK_TRACEBACK, HR_PK_BUILTIN_METHOD,
+    HR_PK_RANGE, HR_PK_SLICE, HR_PK_OPAQUE /* no references */
 };
 
 /* tp_flags (Include/object.h of each version; the numbers are those of cpython-layouts.md, section 5) */
@@ -76,6 +77,9 @@ hr_id hr_py_node(const struct hr_py *py, uint64_t addr);
 uint64_t hr_py_addr(const struct hr_py *py, hr_id node);
 /* Type index of the object at addr by its own header, HR_NONE when it is no object. */
 uint32_t hr_py_object_type(struct hr_py *py, uint64_t addr);
+/* Objects in no block of their own that objects in blocks lead to: types, None, small ints, interned constants of the interpreter and
+ * of extension modules, 2.7's ints and floats. Addresses ascending. The caller frees the vector. */
+enum hr_status hr_py_statics(struct hr_py *py, struct hr_u64vec *ret) HR_MUST;
 int64_t hr_py_refcount(const struct hr_py *py, uint64_t addr); /* as stored; see hr_py_immortal */
 bool hr_py_immortal(const struct hr_py *py, uint64_t addr);
 
@@ -99,11 +103,14 @@ void hr_py_dict_items(struct hr_py *py, uint64_t dict, hr_py_pair_fn *fn, void *
 /* ---- values.c ---- */
 /* str (or 2.7 str/unicode) as UTF-8, cut to cap; false when it is no string or absent. */
 bool hr_py_text(struct hr_py *py, uint64_t addr, char *buf, size_t cap);
-/* A short repr: 42, 'text' (only with contents), [3 items] … Returns buf. */
-char *hr_py_repr(struct hr_py *py, uint64_t addr, bool contents, char *buf, size_t cap);
 uint64_t hr_py_len(struct hr_py *py, uint64_t addr, const struct hr_py_type *t); /* UINT64_MAX: has none */
-/* sys.getsizeof() of that version. */
+/* ---- sizes.c: sys.getsizeof() of that version ---- */
 uint64_t hr_py_sizeof(struct hr_py *py, uint64_t addr, const struct hr_py_type *t);
+
+/* ---- repr.c ---- */
+enum { HR_PY_REPR = 4096 }; /* room for an int of 4096 bits */
+/* As Python would print it, cut to cap: containers with what is in them, strings only with contents. Returns buf. */
+char *hr_py_repr(struct hr_py *py, uint64_t addr, bool contents, char *buf, size_t cap);
 
 /* ---- collector.c ---- */
 struct hr_py_gc {

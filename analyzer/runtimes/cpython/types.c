@@ -16,6 +16,7 @@ static const struct { const char *name; uint8_t kind; } builtin_kinds[] = {
     {"classobj", HR_PK_CLASSIC_CLASS}, {"collections.deque", HR_PK_DEQUE}, {"collections.OrderedDict", HR_PK_ODICT},
     {"memoryview", HR_PK_MEMORYVIEW}, {"array.array", HR_PK_ARRAY}, {"numpy.ndarray", HR_PK_NDARRAY}, {"BaseException", HR_PK_EXCEPTION},
     {"exceptions.BaseException", HR_PK_EXCEPTION}, {"traceback", HR_PK_TRACEBACK}, {"builtin_function_or_method", HR_PK_BUILTIN_METHOD},
+    {"range", HR_PK_RANGE}, {"xrange", HR_PK_RANGE}, {"slice", HR_PK_SLICE},
 };
 
 static uint8_t kind_by_name(const struct hr_py *py, const char *name)
