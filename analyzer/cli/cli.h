@@ -40,6 +40,8 @@ struct hr_verb {
 #include "analyzer/cli/verbs.def"
 #undef HR_VERB
 
+/* `objects` of a MicroPython image. */
+int hr_cli_mp_objects(struct hr_cli *c);
 /* An error in one sentence on stderr: "heapray: …". Returns `code`. */
 int hr_cli_error(int code, const char *fmt, ...) HR_PRINTF(2, 3);
 /* Prints why a stage failed, if it did; true when it did not. */

@@ -244,3 +244,91 @@ const struct hr_verb hr_verb_mp_gc = {
             "registers and the stack (--regs FILE), by its own rule of what a reference is.",
     .needs_image = true, .types = false, .run = run_gc,
 };
+
+/* ---- objects ---- */
+struct listing { struct hr_cli *c; struct hr_mp *mp; struct hr_mp_gc gc; struct hr_json j; bool known; };
+
+static void num_or_null(struct hr_json *j, const char *key, uint64_t n)
+{
+    if (n == UINT64_MAX)
+        hr_json_null(j, key);
+    else
+        hr_json_num(j, key, n);
+}
+
+static void object_json(struct listing *l, hr_id id, uint64_t addr, const char *value)
+{
+    struct hr_json *j = &l->j;
+    uint32_t t = l->mp->object[id];
+    hr_json_obj(j, NULL);
+    hr_json_addr(j, "addr", addr);
+    hr_json_str(j, "type", what(l->mp, id));
+    hr_json_num(j, "size", hr_block_size(l->mp->heap, id)); /* what gc_nbytes() says */
+    hr_json_addr(j, "block", addr);
+    hr_json_num(j, "block_size", hr_block_size(l->mp->heap, id));
+    hr_json_null(j, "refcount");
+    hr_json_null(j, "refs_found");
+    hr_json_null(j, "gc");
+    hr_json_str(j, "reach", !l->known ? NULL : hr_bits_get(&l->gc.live, id) ? hr_reach_name(HR_REACHABLE) : NULL);
+    if (l->known)
+        hr_json_bool(j, "garbage", !hr_bits_get(&l->gc.live, id));
+    else
+        hr_json_null(j, "garbage");
+    hr_json_str(j, "value", *value ? value : NULL);
+    num_or_null(j, "len", hr_mp_len(l->mp, addr, t));
+    num_or_null(j, "allocated", hr_mp_allocated(l->mp, addr, t));
+    hr_json_end(j);
+}
+
+static void list_objects(struct listing *l)
+{
+    struct hr_cli *c = l->c;
+    uint64_t left = c->limit ? c->limit : UINT64_MAX;
+    struct hr_block_iter it = hr_block_iter(l->mp->heap, 0);
+    while (it.id < l->mp->heap->n && left && !c->out.failed) {
+        char value[600];
+        hr_id id = it.id;
+        uint64_t addr = hr_block_next(&it);
+        if (l->mp->object[id] == HR_NONE || (c->type && !strstr(what(l->mp, id), c->type)))
+            continue;
+        left--;
+        hr_mp_repr_text(l->mp, addr, l->mp->object[id], c->show_contents, value, sizeof value);
+        if (c->json || c->ndjson) {
+            object_json(l, id, addr, value);
+            continue;
+        }
+        hr_outf(&c->out, "0x%llx %6llu %s ", (unsigned long long)addr, (unsigned long long)hr_block_size(l->mp->heap, id),
+                l->known && !hr_bits_get(&l->gc.live, id) ? "garbage" : "       ");
+        hr_out_esc(&c->out, what(l->mp, id));
+        hr_outf(&c->out, " ");
+        hr_out_esc(&c->out, value);
+        hr_outf(&c->out, "\n");
+    }
+}
+
+int hr_cli_mp_objects(struct hr_cli *c)
+{
+    int code = 0;
+    struct listing l = {.c = c, .mp = micropython(c, &code)};
+    if (!l.mp)
+        return code;
+    enum hr_status st = hr_mp_collect(l.mp, &l.gc);
+    l.known = st == HR_OK;
+    if (st == HR_OK || st == HR_ABSENT) {
+        st = HR_OK;
+        if (c->json || c->ndjson) {
+            hr_cli_json_begin(c, &l.j);
+            if (c->ndjson)
+                hr_json_end(&l.j);
+            else
+                hr_json_arr(&l.j, "objects");
+        }
+        list_objects(&l);
+        if (c->json && !c->ndjson) {
+            hr_json_end(&l.j);
+            hr_json_end(&l.j);
+        }
+    }
+    hr_mp_gc_deinit(&l.gc);
+    return hr_cli_ok(c, st) ? hr_cli_exit(c) : hr_cli_exit_of(st);
+}

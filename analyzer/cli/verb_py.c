@@ -161,6 +161,8 @@ static int run_objects(struct hr_cli *c)
 {
     int code = 0;
     struct listing l = {.c = c};
+    if (hr_session_roots(c->s) == HR_OK && hr_runtimes_self(c->s->runtimes, "micropython"))
+        return hr_cli_mp_objects(c);
     l.py = python(c, hr_session_reach(c->s), &code);
     if (!l.py)
         return code;
@@ -182,7 +184,7 @@ static int run_objects(struct hr_cli *c)
 }
 
 const struct hr_verb hr_verb_objects = {
-    .name = "objects", .args = "", .summary = "every object of a Python image: type, size, references, value",
+    .name = "objects", .args = "", .summary = "every object of a Python or MicroPython image: type, size, references, value",
     .help = "Lists every object of the managed runtime in the image: address, type, size as the runtime itself reports it, the block it "
             "lies in, reference count, collector state, whether the collector would free it, and its value, cut where long. Static objects of the "
             "interpreter and its modules follow, as far as listed ones lead to them. --type TEXT chooses; "

@@ -104,6 +104,13 @@ def check_map(name, image, args, want):
     return got
 
 
+def check_objects(name, image, args, said):
+    told = {int(a): (t, None if n == "None" else int(n)) for a, t, n in re.findall(r"^@OBJ (\d+) (\S+) (\S+)", said, re.M)}
+    if told:
+        seen = {int(o["addr"], 16): (o["type"].split(".")[-1], o["len"]) for o in ask("objects", image, *args)["objects"]}
+        hr.eq({a: seen.get(a) for a in told}, told, f"{name}: types and lengths of {len(told)} objects")
+
+
 def allocations(info):
     return {int(a["pool"], 16) + i * a["block_size"] for a in info["areas"] for i, c in enumerate(a["map"]) if c not in ".="}
 
@@ -139,6 +146,7 @@ snap()
         b.close()
         args = ("--with", FIRMWARE)
         before = check_map(f"micro:bit {name}", one + "@0x20000000", args, truth_of(said))
+        check_objects(f"micro:bit {name}", one + "@0x20000000", args, said)
         after = ask("mp info", two + "@0x20000000", *args)
         check_freed(f"micro:bit {name}", before, after, ask("mp gc", one + "@0x20000000", *args, "--regs", one + ".regs"))
         hr.eq((before["repr"], before["version"][:5]), ("C", "1.9.2"), f"micro:bit {name}: representation and version")
@@ -174,6 +182,7 @@ def webassembly():
                                   text=True, check=True).stdout.replace("\r", "")
             args = ("--arch", "wasm32")
             check_map(f"wasm {version} {name}", out + ".map@0", args, truth_of(said))
+            check_objects(f"wasm {version} {name}", out + ".map@0", args, said)
             if version == "1.27.0": # the others put gc.collect() off, or keep their own temporaries
                 one, two = (ask("mp info", f"{out}.{n}@0", *args) for n in ("one", "two"))
                 check_freed(f"wasm {version} {name}", one, two, ask("mp gc", out + ".one@0", *args))

@@ -6,6 +6,12 @@ class Node:
         self.v = v
 class Child(Node):
     pass
+def obj(x):
+    try:
+        n = len(x)
+    except TypeError:
+        n = None
+    print("@OBJ", id(x), type(x).__name__, n)
 '''
 SCENARIOS = {
     "rings": '''
@@ -38,6 +44,8 @@ try:
     raise ValueError("bad")
 except ValueError as e:
     failure = e
+for x in (a_list, a_list[1], a_tuple, a_dict, a_set, a_bytes, an_array, big, outer, closure, g, node, method, failure, Node, Child):
+    obj(x)
 ''',
     "shrunk": '''
 table = {}

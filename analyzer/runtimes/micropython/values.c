@@ -1,0 +1,188 @@
+/* Lengths and short values of objects. Text of the program is shown only when asked for. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "analyzer/base/esc.h"
+#include "analyzer/runtimes/micropython/mp.h"
+
+enum { MAX_TEXT = 200, MAX_DIGITS = 64, MAX_ITEMS = 4 };
+
+uint64_t hr_mp_len(const struct hr_mp *mp, uint64_t o, uint32_t type)
+{
+    switch (mp->types.v[type].kind) {
+    case HR_MPK_TUPLE: return hr_mp_field(mp, o, 1);
+    case HR_MPK_LIST:
+    case HR_MPK_SET:
+    case HR_MPK_STR:
+    case HR_MPK_ARRAY:
+    case HR_MPK_MEMORYVIEW: return hr_mp_field(mp, o, 2);
+    case HR_MPK_DICT: return hr_mp_field(mp, o, 1) >> 3; /* three flags below */
+    default: return UINT64_MAX;
+    }
+}
+
+uint64_t hr_mp_allocated(const struct hr_mp *mp, uint64_t o, uint32_t type)
+{
+    switch (mp->types.v[type].kind) {
+    case HR_MPK_LIST:
+    case HR_MPK_SET: return hr_mp_field(mp, o, 1);
+    case HR_MPK_DICT: return hr_mp_field(mp, o, 2);
+    case HR_MPK_ARRAY: return hr_mp_field(mp, o, 2) + (hr_mp_field(mp, o, 1) >> 8);
+    default: return UINT64_MAX;
+    }
+}
+
+static void put(char *buf, size_t cap, const char *fmt, ...) HR_PRINTF(3, 4);
+static void put(char *buf, size_t cap, const char *fmt, ...)
+{
+    size_t n = strlen(buf);
+    va_list ap;
+    va_start(ap, fmt);
+    if (n < cap)
+        vsnprintf(buf + n, cap - n, fmt, ap);
+    va_end(ap);
+}
+
+/* Decimal digits of a number kept as 16-bit digits (32-bit ones on 64-bit machines), lowest first. */
+static void put_big(const struct hr_mp *mp, uint64_t o, char *buf, size_t cap)
+{
+    unsigned each = mp->word == 8 ? 4 : 2;
+    uint64_t n = hr_mp_field(mp, o, 2), at = hr_mp_field(mp, o, 3);
+    uint32_t d[MAX_DIGITS];
+    char text[MAX_DIGITS * 10 + 2];
+    size_t to = sizeof text - 1;
+    text[to] = 0;
+    if (n > MAX_DIGITS) {
+        put(buf, cap, "about %llu bits", (unsigned long long)n * each * 8);
+        return;
+    }
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t v = 0;
+        if (!hr_image_uint(mp->img, at + i * each, each, &v)) {
+            put(buf, cap, "digits not captured");
+            return;
+        }
+        d[i] = (uint32_t)v;
+    }
+    while (n) { /* divide by ten; each round makes a digit, the top digit shrinks */
+        uint64_t rest = 0;
+        for (uint64_t i = n; i-- > 0;) {
+            uint64_t v = rest << (8 * each) | d[i];
+            d[i] = (uint32_t)(v / 10);
+            rest = v % 10;
+        }
+        text[--to] = (char)('0' + rest);
+        while (n && !d[n - 1])
+            n--;
+    }
+    put(buf, cap, "%s%s", hr_mp_field(mp, o, 1) & 1 ? "-" : "", text[to] ? text + to : "0");
+}
+
+/* A double lies 8-aligned where the processor's rules say so; builds with single precision put it right behind the type. */
+static void put_float(const struct hr_mp *mp, uint64_t o, char *buf, size_t cap)
+{
+    bool wide = mp->word == 8 || !strcmp(mp->img->arch->name, "wasm32");
+    uint64_t bits = 0;
+    if (!hr_image_uint(mp->img, wide ? o + 8 : o + 4, wide ? 8 : 4, &bits))
+        return;
+    float f;
+    double d;
+    uint32_t low = (uint32_t)bits;
+    memcpy(&f, &low, 4);
+    memcpy(&d, &bits, 8);
+    put(buf, cap, "%.*g", wide ? 16 : 7, wide ? d : (double)f);
+}
+
+static void put_text(const struct hr_mp *mp, uint64_t at, uint64_t n, bool contents, char *buf, size_t cap)
+{
+    char text[MAX_TEXT];
+    if (!contents) {
+        put(buf, cap, "%llu characters", (unsigned long long)n);
+        return;
+    }
+    size_t got = hr_image_read(mp->img, at, text, (size_t)hr_min(n, sizeof text));
+    put(buf, cap, "'%.*s'%s", (int)got, text, got < n ? "..." : "");
+}
+
+char *hr_mp_value_text(const struct hr_mp *mp, uint64_t word, bool contents, char *buf, size_t cap)
+{
+    struct hr_mp_value v = hr_mp_decode(mp, word);
+    char text[128];
+    *buf = 0;
+    switch (v.what) {
+    case HR_MPW_NULL: put(buf, cap, "null"); break;
+    case HR_MPW_INT: put(buf, cap, "%lld", (long long)v.i); break;
+    case HR_MPW_QSTR:
+        if (contents && hr_mp_qstr(mp, v.u, text, sizeof text))
+            put(buf, cap, "'%s'", text);
+        else
+            put(buf, cap, "str");
+        break;
+    case HR_MPW_IMM: put(buf, cap, "%s", v.u == 0 ? "None" : v.u == 1 ? "False" : v.u == 3 ? "True" : "constant"); break;
+    case HR_MPW_FLOAT: put(buf, cap, "%.7g", v.f); break;
+    default: {
+        uint32_t t = hr_mp_type_of(mp, v.u);
+        put(buf, cap, "<%s 0x%llx>", t == HR_NONE ? "?" : hr_strs_get(mp->img->strs, mp->types.v[t].full), (unsigned long long)v.u);
+    }
+    }
+    return buf;
+}
+
+static void put_items(const struct hr_mp *mp, uint64_t at, uint64_t n, bool contents, char *buf, size_t cap)
+{
+    char one[160];
+    put(buf, cap, "%llu item%s", (unsigned long long)n, n == 1 ? "" : "s");
+    for (uint64_t i = 0; i < n && i < MAX_ITEMS; i++)
+        put(buf, cap, "%s%s", i ? ", " : ": ", hr_mp_value_text(mp, hr_mp_obj(mp, at + i * mp->ow), contents, one, sizeof one));
+    if (n > MAX_ITEMS)
+        put(buf, cap, ", ...");
+}
+
+static void put_map(const struct hr_mp *mp, uint64_t map, bool contents, char *buf, size_t cap)
+{
+    char key[160], value[160];
+    uint64_t n = hr_mp_field(mp, map, 1), table = hr_mp_field(mp, map, 2), used = hr_mp_field(mp, map, 0) >> 3;
+    put(buf, cap, "%llu entr%s", (unsigned long long)used, used == 1 ? "y" : "ies");
+    for (uint64_t i = 0, shown = 0; i < n && i < 64 && shown < MAX_ITEMS; i++) {
+        uint64_t k = hr_mp_obj(mp, table + 2 * i * mp->ow);
+        if (!k || (k & ~7ull) == 0) /* empty; deleted is a small pointer that is none */
+            continue;
+        hr_mp_value_text(mp, k, contents, key, sizeof key);
+        hr_mp_value_text(mp, hr_mp_obj(mp, table + (2 * i + 1) * mp->ow), contents, value, sizeof value);
+        put(buf, cap, "%s%s: %s", shown++ ? ", " : ": ", key, value);
+    }
+}
+
+char *hr_mp_repr_text(const struct hr_mp *mp, uint64_t o, uint32_t type, bool contents, char *buf, size_t cap)
+{
+    char name[160];
+    *buf = 0;
+    switch (mp->types.v[type].kind) {
+    case HR_MPK_TUPLE: put_items(mp, o + 2u * mp->word, hr_mp_field(mp, o, 1), contents, buf, cap); break;
+    case HR_MPK_LIST: put_items(mp, hr_mp_field(mp, o, 3), hr_mp_field(mp, o, 2), contents, buf, cap); break;
+    case HR_MPK_DICT:
+    case HR_MPK_INSTANCE: put_map(mp, o + mp->word, contents, buf, cap); break;
+    case HR_MPK_SET: put(buf, cap, "%llu members", (unsigned long long)hr_mp_field(mp, o, 2)); break;
+    case HR_MPK_STR: put_text(mp, hr_mp_field(mp, o, 3), hr_mp_field(mp, o, 2), contents, buf, cap); break;
+    case HR_MPK_INT: put_big(mp, o, buf, cap); break;
+    case HR_MPK_FLOAT: put_float(mp, o, buf, cap); break;
+    case HR_MPK_ARRAY:
+    case HR_MPK_MEMORYVIEW: put(buf, cap, "%llu elements", (unsigned long long)hr_mp_field(mp, o, 2)); break;
+    case HR_MPK_CLOSURE: put_items(mp, o + 3u * mp->word, hr_mp_field(mp, o, 2), contents, buf, cap); break;
+    case HR_MPK_EXCEPTION: put(buf, cap, "arguments %s", hr_mp_value_text(mp, hr_mp_field(mp, o, 3), contents, name, sizeof name)); break;
+    case HR_MPK_TYPE: {
+        uint32_t t = hr_map_get(&mp->type_at, o);
+        put(buf, cap, "class %s", t == HR_NONE ? "?" : hr_strs_get(mp->img->strs, mp->types.v[t].name));
+        break;
+    }
+    case HR_MPK_MODULE: {
+        uint64_t w;
+        if (hr_mp_map_get(mp, hr_mp_field(mp, o, 1) + mp->word, "__name__", &w))
+            put(buf, cap, "%s", hr_mp_value_text(mp, w, true, name, sizeof name));
+        break;
+    }
+    default: break;
+    }
+    return buf;
+}
