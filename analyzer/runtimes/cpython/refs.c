@@ -1,5 +1,7 @@
 /* References of objects, by kind. What no kind explains are the words of the fixed part: an aligned word that is exactly the
  * address of an object is a reference (conservative, but next to never wrong: block start, collector head and type all fit). */
+#include <string.h>
+
 #include "analyzer/runtimes/cpython/refs.h"
 
 void hr_py_give(const struct hr_py_out *o, uint64_t target, uint64_t at, enum hr_py_ref kind, uint8_t surety)
@@ -279,7 +281,9 @@ static void generator_refs(const struct hr_py_out *o, const struct hr_py_type *t
         return;
     }
     uint64_t frame = o->obj + (uint64_t)py->c->at[HR_PY_GEN_IFRAME];
-    hr_py_scan_words(o, first, frame, (const uint64_t[2]){weak, 0});
+    /* where a coroutine came from, or an asynchronous generator's finalizer; a plain generator never sets it */
+    uint64_t origin = strcmp(hr_strs_get(py->img->strs, t->name), "generator") ? 0 : frame - 2 * py->img->word;
+    hr_py_scan_words(o, first, frame, (const uint64_t[2]){weak, origin});
     int8_t state = (int8_t)hr_py_uint(py->c, o->obj, HR_PY_GEN_FRAME_STATE, 1);
     if (state < 4) /* FRAME_CLEARED */
         interpreter_frame(o, frame);
