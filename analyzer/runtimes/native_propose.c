@@ -17,6 +17,7 @@ enum {
     ENOUGH = 4,           /* ... of one that has none; */
     POINTERS = 2,         /* and so many of its pointers have to prove something */
     LEAD = 2,             /* by how much it has to beat the next, */
+    HABIT_BONUS = 1,      /* numbers like those of the instances */
     SEEN_BONUS = 1,       /* when a type has instances, */
     MANY_BONUS = 2, MANY = 64, /* and when it has many */
     PASSES = 8,           /* the last one finds nothing, except in chains made to go on for ever */
@@ -70,6 +71,7 @@ struct propose {
     uint32_t *next;       /* per type: the next of the same size */
     uint32_t *seen;       /* per type: instances known by more than a proposal */
     size_t ntypes;
+    struct hr_profiles habits;
     struct hr_map tries;  /* usable size -> index into tried/hit */
     struct hr_u32vec tried, hit;
 };
@@ -99,9 +101,15 @@ static enum hr_status index_types(struct propose *p)
 {
     struct hr_spread *s = p->s;
     const struct hr_types *t = s->n->types;
-    for (hr_id id = 0; id < s->h->n; id++)
-        if (s->h->type[id] && s->h->type[id] < p->ntypes && s->h->evidence[id] < HR_EV_SHAPE)
-            p->seen[s->h->type[id]] += s->h->state[id] == HR_USED;
+    struct hr_block_iter it = hr_block_iter(s->h, 0);
+    for (hr_id id = 0; id < s->h->n; id++) {
+        uint64_t addr = hr_block_next(&it);
+        hr_type i = s->h->type[id];
+        if (!i || i >= p->ntypes || s->h->evidence[id] >= HR_EV_SHAPE || s->h->state[id] != HR_USED)
+            continue;
+        if (p->seen[i]++ < MANY)
+            HR_TRY(hr_profile_add(&p->habits, s, i, addr));
+    }
     for (int seen = 0; seen < 2; seen++) /* those with instances come to stand first */
         for (hr_type i = (hr_type)p->ntypes; i-- > 1;) {
             const struct hr_type_row *r = &t->rows.v[i];
@@ -134,20 +142,22 @@ static bool twins(struct hr_spread *s, hr_type a, hr_type b)
 struct best {
     hr_type type;
     struct hr_proof proof;
-    int top, second;   /* points with what is known of the types beforehand */
+    int shape;         /* points of the content alone, */
+    int top, second;   /* and with what is known of the types beforehand */
     bool twin;
 };
 
-static void contend(struct propose *p, struct best *b, hr_type t, struct hr_proof k)
+static void contend(struct propose *p, struct best *b, hr_type t, struct hr_proof k, uint64_t addr)
 {
-    int n = k.points + (!k.points || !p->seen[t] ? 0 : p->seen[t] < MANY ? SEEN_BONUS : MANY_BONUS);
+    int shape = k.points + (k.points && p->seen[t] && hr_profile_agrees(&p->habits, p->s, t, addr) ? HABIT_BONUS : 0);
+    int n = shape + (!shape || !p->seen[t] ? 0 : p->seen[t] < MANY ? SEEN_BONUS : MANY_BONUS);
     if (b->type && k.points == b->proof.points && k.points && twins(p->s, t, b->type))
         b->twin = true;
     if (n > b->top) {
         if (b->type && !hr_embed_has(p->s, t, b->type, 0))
             b->second = b->top;
         b->twin = b->twin && k.points == b->proof.points;
-        b->type = t, b->top = n, b->proof = k;
+        b->type = t, b->top = n, b->proof = k, b->shape = shape;
     } else if (n > b->second && !hr_embed_has(p->s, b->type, t, 0)) {
         b->second = n;
     }
@@ -163,7 +173,7 @@ static void try_size(struct propose *p, uint64_t addr, uint64_t size, struct bes
             return;
         struct hr_proof k = hr_proof(p->s, addr, t);
         if (k.points >= 0)
-            contend(p, b, t, k);
+            contend(p, b, t, k, addr);
     }
 }
 
@@ -172,7 +182,7 @@ static hr_type shape_of(struct propose *p, hr_id id, uint64_t addr)
     struct best b = {0};
     uint64_t size = hr_block_size(p->s->h, id), least = 2 * p->s->n->img->word;
     try_size(p, addr, size, &b);
-    bool enough = b.type && (p->seen[b.type] ? b.proof.points >= ENOUGH_SEEN : b.proof.points >= ENOUGH && b.proof.pointers >= POINTERS);
+    bool enough = b.type && (p->seen[b.type] ? b.shape >= ENOUGH_SEEN : b.shape >= ENOUGH && b.proof.pointers >= POINTERS);
     if (!enough)
         return 0;
     hr_type one = b.type;
@@ -226,6 +236,7 @@ static enum hr_status by_shape(struct hr_spread *s)
     struct propose p = {.s = s, .ntypes = s->n->types->rows.n, .tried = {.max = HR_MAX_BLOCKS}, .hit = {.max = HR_MAX_BLOCKS}};
     hr_map_init(&p.head, HR_MAX_TYPES);
     hr_map_init(&p.tries, HR_MAX_BLOCKS);
+    hr_profiles_init(&p.habits);
     p.next = hr_alloc(p.ntypes * sizeof *p.next);
     p.seen = hr_zalloc(p.ntypes, sizeof *p.seen);
     enum hr_status st = p.next && p.seen ? index_types(&p) : HR_NOMEM;
@@ -237,6 +248,7 @@ static enum hr_status by_shape(struct hr_spread *s)
     }
     hr_map_deinit(&p.head);
     hr_map_deinit(&p.tries);
+    hr_profiles_deinit(&p.habits);
     hr_free(p.next);
     hr_free(p.seen);
     hr_u32vec_deinit(&p.tried);

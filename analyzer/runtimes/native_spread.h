@@ -175,6 +175,19 @@ struct hr_proof { int points, pointers; };
 struct hr_proof hr_proof(struct hr_spread *s, uint64_t addr, hr_type type);
 /* native_propose.c: types proposed for blocks no typed pointer leads to, by first word and by shape. */
 enum hr_status hr_propose_classify(struct hr_spread *s) HR_MUST;
+/* native_profile.c: the numbers that known instances of a type hold. */
+enum { HR_PROFILE_NUMBERS = 8 /* fields of a type that are looked at */ };
+struct hr_profile {
+    uint32_t samples, n;
+    struct hr_profile_number { uint32_t off, size; uint64_t lo, hi; } v[HR_PROFILE_NUMBERS];
+};
+HR_VEC(hr_profilevec, struct hr_profile)
+struct hr_profiles { struct hr_map of; /* type -> row */ struct hr_profilevec v; };
+void hr_profiles_init(struct hr_profiles *p);
+void hr_profiles_deinit(struct hr_profiles *p);
+enum hr_status hr_profile_add(struct hr_profiles *ps, struct hr_spread *s, hr_type type, uint64_t addr) HR_MUST;
+/* All numbers that known instances keep within a narrow range lie in it here, and one of them is not 0. */
+bool hr_profile_agrees(const struct hr_profiles *ps, struct hr_spread *s, hr_type type, uint64_t addr);
 /* native_shape.c: unnamed groups. */
 enum hr_status hr_shape_classify(struct hr_spread *s) HR_MUST;
 
