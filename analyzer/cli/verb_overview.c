@@ -1,4 +1,5 @@
 /* Bare `heapray CORE`: one screen. What this is, what filled it, the top suspects as sentences, the next commands. */
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,54 +41,97 @@ static uint64_t typed_bytes(const struct hr_session *s)
     return n;
 }
 
+/* A line put together piece by piece, then wrapped to the terminal. */
+struct line { char text[2048]; size_t n; };
+static void put(struct line *l, const char *fmt, ...) HR_PRINTF(2, 3);
+static void put(struct line *l, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(l->text + l->n, sizeof l->text - l->n, fmt, ap);
+    va_end(ap);
+    if (n > 0)
+        l->n = hr_min(l->n + (size_t)n, sizeof l->text - 1);
+}
+
+/* Where the thread that was stopped by a signal stood: its innermost frame in the program itself, else the innermost at all. */
+static void put_place(struct hr_cli *c, struct line *l)
+{
+    const struct hr_session *s = c->s;
+    const struct hr_frame *best = NULL;
+    if (!s->stacks || !s->stacks->n)
+        return;
+    for (uint32_t i = 0; i < s->stacks->of[0].nframes; i++) {
+        const struct hr_frame *f = &s->stacks->frames.v[s->stacks->of[0].frame0 + i];
+        bool own = f->module < s->image.modules.n && s->image.modules.v[f->module].main_exe;
+        if (f->func && (own || !best)) {
+            best = f;
+            if (own)
+                break;
+        }
+    }
+    if (!best)
+        return;
+    put(l, ", in %s()", hr_strs_get(s->strs, best->func));
+    if (best->file)
+        put(l, " at %s:%u", hr_base_name(hr_strs_get(s->strs, best->file)), best->line);
+}
+
 static void print_what(struct hr_cli *c)
 {
     struct hr_out *o = &c->out;
     const struct hr_session *s = c->s;
     const struct hr_image *img = &s->image;
+    struct line l = {.n = 0};
+    char head[300];
+    put(&l, "%s, %s, %zu thread%s", img->args ? hr_strs_get(s->strs, img->args) : img->format ? img->format : "an image",
+        img->arch ? img->arch->name : "unknown processor", img->threads.n, img->threads.n == 1 ? "" : "s");
+    if (img->signal) {
+        put(&l, ", stopped by signal %d (%s)", img->signal, strsignal(img->signal));
+        if (img->has_fault_addr && (img->signal == 11 || img->signal == 7))
+            put(&l, " at address 0x%llx", (unsigned long long)img->fault_addr);
+        put_place(c, &l);
+    }
+    snprintf(head, sizeof head, "%s: ", hr_base_name(c->opt.image));
     hr_out_style(o, HR_BOLD);
-    hr_out_esc(o, hr_base_name(c->opt.image));
+    hr_out_esc(o, head);
     hr_out_style(o, HR_PLAIN);
-    hr_outf(o, ": ");
-    hr_out_esc(o, img->args ? hr_strs_get(s->strs, img->args) : img->format ? img->format : "an image");
-    hr_outf(o, ", %s, %zu thread%s", img->arch ? img->arch->name : "unknown processor", img->threads.n, img->threads.n == 1 ? "" : "s");
-    if (img->signal)
-        hr_outf(o, ", stopped by signal %d (%s)", img->signal, strsignal(img->signal));
-    if (img->has_fault_addr && (img->signal == 11 || img->signal == 7))
-        hr_outf(o, " at address 0x%llx", (unsigned long long)img->fault_addr);
-    hr_outf(o, "\n");
+    hr_out_wrap(o, 0, l.text);
     if (!img->complete) {
+        l.n = 0;
+        put(&l, "This dump is cut: %s are missing. What lies there is unknown, and so is what it held.", hr_cli_bytes(c, img->missing_bytes));
         hr_out_style(o, HR_RED);
-        hr_outf(o, "This dump is cut: %s are missing. What lies there is unknown, and so is what it held.\n",
-                hr_cli_bytes(c, img->missing_bytes));
+        hr_out_wrap(o, 0, l.text);
         hr_out_style(o, HR_PLAIN);
     }
 }
 
 static void print_heap(struct hr_cli *c)
 {
-    struct hr_out *o = &c->out;
     const struct hr_session *s = c->s;
     struct heapray_totals t = hr_session_totals(s);
+    struct line l = {.n = 0};
     if (!s->heap->allocators.n) {
-        hr_outf(o, "No allocator that heapray knows was found in it, so nothing can be said about its heap.\n");
+        hr_out_wrap(&c->out, 0, "No allocator that heapray knows was found in it, so nothing can be said about its heap.");
         return;
     }
-    hr_outf(o, "Heap (");
+    put(&l, "Heap (");
     for (size_t i = 0; i < s->heap->allocators.n; i++)
-        hr_outf(o, "%s%s%s%s", i ? ", " : "", s->heap->allocators.v[i].name, s->heap->allocators.v[i].version[0] ? " " : "",
-                s->heap->allocators.v[i].version);
-    hr_outf(o, "): %s in use in %s blocks, %s cached, %s free, %s mapped in %zu arena%s\n", hr_cli_bytes(c, t.used_bytes),
-            hr_cli_count(c, t.used_blocks), hr_cli_bytes(c, t.cached_bytes), hr_cli_bytes(c, t.free_bytes), hr_cli_bytes(c, t.mapped),
-            s->heap->arenas.n, s->heap->arenas.n == 1 ? "" : "s");
-    uint64_t typed = typed_bytes(s);
-    hr_outf(o, "%s of the bytes in use have a type", hr_cli_pct(typed, t.used_bytes));
+        put(&l, "%s%s%s%s", i ? ", " : "", s->heap->allocators.v[i].name, s->heap->allocators.v[i].version[0] ? " " : "",
+            s->heap->allocators.v[i].version);
+    put(&l, "): %s in use in %s blocks, %s cached, %s free, %s mapped in %zu arena%s", hr_cli_bytes(c, t.used_bytes),
+        hr_cli_count(c, t.used_blocks), hr_cli_bytes(c, t.cached_bytes), hr_cli_bytes(c, t.free_bytes), hr_cli_bytes(c, t.mapped),
+        s->heap->arenas.n, s->heap->arenas.n == 1 ? "" : "s");
+    hr_out_wrap(&c->out, 0, l.text);
+    l.n = 0;
+    put(&l, "%s of the bytes in use have a type", hr_cli_pct(typed_bytes(s), t.used_bytes));
     if (s->leaks && s->heap->roots_complete)
-        hr_outf(o, hr_runtimes_managed(s->runtimes) ? "; %s in %s blocks are unreachable (%s), garbage of the runtime included" : "; %s in %s blocks are leaked (%s)", hr_cli_bytes(c, s->leaks->bytes), hr_cli_count(c, s->leaks->blocks),
-                hr_cli_pct(s->leaks->bytes, t.used_bytes));
+        put(&l, "; %s in %s blocks are %s (%s)%s", hr_cli_bytes(c, s->leaks->bytes), hr_cli_count(c, s->leaks->blocks),
+            hr_runtimes_managed(s->runtimes) ? "unreachable" : "leaked", hr_cli_pct(s->leaks->bytes, t.used_bytes),
+            hr_runtimes_managed(s->runtimes) ? ", garbage of the runtime included" : "");
     else if (s->leaks)
-        hr_outf(o, "; what is leaked cannot be known, memory that may hold pointers is missing");
-    hr_outf(o, "\n");
+        put(&l, "; what is leaked cannot be known, memory that may hold pointers is missing");
+    hr_out_wrap(&c->out, 0, l.text);
 }
 
 static void print_types(struct hr_cli *c)
