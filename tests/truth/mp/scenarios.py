@@ -11,7 +11,7 @@ def obj(x):
         n = len(x)
     except TypeError:
         n = None
-    print("@OBJ", id(x), type(x).__name__, n)
+    print("@OBJ", id(x), str(type(x)).split("'")[1], n)
 '''
 SCENARIOS = {
     "rings": '''
