@@ -173,8 +173,8 @@ int main(void)
     build_station();
     lose_packets();
     turn_wheel();
-    make_holes();
     history_of(10 * SCALE);
+    make_holes();
     wait_forever(words("GET /latest")); /* held by this stack alone */
     return 0;
 }

@@ -42,13 +42,14 @@ def run(board, libc):
 class Run:
     """Builds, runs to the end, saves RAM and registers. alive: {address: requested}; lost: {address: kind}."""
 
-    def __init__(self, board, libc, core=False):
-        self.name = f"{board}-{libc}"
+    def __init__(self, board, libc, core=False, name="", extra=()):
+        """extra: more arguments for the compiler, under a name of their own."""
+        self.name = f"{board}-{libc}{name}"
         self.board = board
         machine, self.base, self.size = BOARDS[board]
         self.elf, self.ram, self.regs = (hr.path(self.name + end) for end in (".elf", ".bin", ".regs"))
         self.core = hr.path(self.name + ".core") if core else None
-        subprocess.run([f"{hr.TOP}/samples/firmware/build.sh", board, libc, self.elf], check=True, stdout=subprocess.DEVNULL,
+        subprocess.run([f"{hr.TOP}/samples/firmware/build.sh", board, libc, self.elf, *extra], check=True, stdout=subprocess.DEVNULL,
                        stderr=subprocess.PIPE)
         self._emulate(machine)
         self._listen()

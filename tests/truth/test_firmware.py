@@ -176,4 +176,36 @@ def doubts():
     ok("roots.not_captured" in codes(f"{hr.path('late.bin')}@{r.base + 0xa0:#x}", "--elf", r.elf, "--regs", r.regs), "variables not in the image: said")
 
 
-hr.main([containers, doubts] + [lambda b=b: one(*b) for b in BUILDS])
+def freertos():
+    """heap_2, 4, 5 as an independent writer lays them out (the originals were compared by hand: see the commit)."""
+    why = firmware.missing("lm3s", "nano")
+    if why:
+        return skip("FreeRTOS", why)
+    for heap, canary in ((2, 0), (4, 0), (5, 0), (4, 0x5a17c3d9), (5, 0x12345679)):
+        name = f"heap_{heap}{' protected' if canary else ''}"
+        r = firmware.Run("lm3s", "nano", name="-" + name.replace(" ", "-"),
+                         extra=[f"{hr.TOP}/tests/truth/prog/rtos_heap.c", f"-DHEAP={heap}", f"-DCANARY={canary:#x}", "-Dmalloc=own_malloc", "-Dfree=own_free",
+                                "-Dmallinfo=own_mallinfo"])
+        args = (r.image, "--elf", r.elf, "--regs", r.regs)
+        head, got = blocks(*args)
+        used = {a: b for a, b in got.items() if b["state"] == "used"}
+        eq({b["allocator"] for b in got.values()}, {"FreeRTOS"}, f"{name}: found")
+        eq(sorted(used), sorted(r.alive), f"{name}: the blocks in use")
+        eq(sum(b["size"] + 8 for b in got.values() if b["state"] == "free"), r.free, f"{name}: free bytes are xFreeBytesRemaining")
+        eq({a: b["reach"] for a, b in used.items() if b["reach"].startswith("leaked")}, {a: REACH[k] for a, k in r.lost.items()}, f"{name}: the leaks")
+        eq([n for n in head["notes"] if n["code"].startswith(("heap.", "roots."))], [], f"{name}: no complaint")
+    smashed(r)
+
+
+def smashed(r):
+    """An overrun that writes over the next block's link is said, at that block, and what lies behind is still read."""
+    data = bytearray(open(r.ram, "rb").read())
+    victim = sorted(r.alive)[40]
+    data[victim - 8 - r.base:victim - r.base] = b"\xaa" * 8
+    open(hr.path("smashed.bin"), "wb").write(data)
+    head, got = blocks(f"{hr.path('smashed.bin')}@{r.base:#x}", "--elf", r.elf, "--regs", r.regs)
+    ok(any(n["code"] == "heap.corrupt.size" and int(n["addr"], 16) == victim - 8 for n in head["notes"]), "smashed: said at the block", head["notes"])
+    ok(victim not in got and sorted(r.alive)[39] in got, "smashed: nothing is claimed of it, and what is before it stands")
+
+
+hr.main([containers, doubts, freertos] + [lambda b=b: one(*b) for b in BUILDS])
