@@ -44,6 +44,8 @@ struct heapray_options {
     bool no_host_files;            /* open nothing but what is named here */
     bool no_cache;                 /* do not read or write the type cache */
     bool no_types;                 /* do not read debug information */
+    bool sandbox;                  /* once all is read, give up the rights of this thread for good: it can open nothing more */
+    uint64_t max_memory;           /* bytes of address space for the analysis; 0: with `sandbox` a bound after the inputs' size */
 };
 
 struct heapray_session;

@@ -6,12 +6,16 @@
 
 #include "analyzer/base/limits.h"
 #include "analyzer/runtimes/native_api.h"
+#include "analyzer/sandbox.h"
 #include "rules/engine/model.h"
 
 /* Says why in s->error unless a deeper stage already did. */
 static enum hr_status fail(struct hr_session *s, enum hr_status st, const char *what)
 {
-    if (st != HR_OK && !s->error[0]) {
+    if (st == HR_NOMEM)
+        snprintf(s->error, sizeof s->error, "out of memory (%s)%s", what,
+                 s->opt.max_memory ? ": more may be allowed with --max-memory" : "");
+    else if (st != HR_OK && !s->error[0]) {
         /* the last damage note is the best explanation there is */
         const char *why = NULL;
         for (size_t i = s->notes.list.n; i-- > 0 && !why;)
@@ -45,13 +49,31 @@ static enum hr_status open_files(struct hr_session *s)
     return HR_OK;
 }
 
+static void bound_memory(const struct hr_session *s, uint64_t most)
+{
+    if (s->opt.sandbox || s->opt.max_memory)
+        hr_sandbox_memory(most);
+}
+
+/* Nothing is opened or started any more: what follows is computing on what the input claims. */
+static void gate(struct hr_session *s)
+{
+    if (!s->opt.sandbox || s->gated)
+        return;
+    s->gated = true;
+    if (!hr_sandbox_enter(s->replaces_file ? HR_SANDBOX_REPLACE : HR_SANDBOX_READ))
+        hr_note(&s->notes, HR_NOTE_INFO, "sandbox.none", "the system offers no filter for system calls: the analysis ran with all rights");
+}
+
 static enum hr_status open_image(struct hr_session *s)
 {
+    bound_memory(s, 0);
     hr_image_init(&s->image, s->strs, &s->notes);
     s->have_image = true;
     enum hr_status st = hr_image_load(s->files, s->nfiles, &s->open_opt, &s->image);
     if (st != HR_OK)
         return fail(s, st, s->opt.image);
+    bound_memory(s, s->opt.max_memory); /* all inputs are mapped now */
     st = hr_types_create(&s->image, &s->types);
     return fail(s, st, "type table");
 }
@@ -117,7 +139,12 @@ void hr_session_close(struct hr_session *s)
 
 enum hr_status hr_session_heap(struct hr_session *s)
 {
-    return s->heap ? HR_OK : fail(s, hr_heap_build(&s->image, s->types, &s->heap), "walking the heap");
+    if (s->heap)
+        return HR_OK;
+    HR_TRY(fail(s, hr_heap_build(&s->image, s->types, &s->heap), "walking the heap"));
+    if (!s->want_types)
+        gate(s);
+    return HR_OK;
 }
 
 /* A runtime or allocator that is not there is no failure; only memory is. */
@@ -147,6 +174,7 @@ enum hr_status hr_session_roots(struct hr_session *s)
         .n_assume = s->opt.nassume,
         .notes = &s->notes,
     };
+    gate(s);
     return fail(s, hr_runtimes_open(&s->rin, &s->runtimes), "finding roots");
 }
 
@@ -301,7 +329,7 @@ enum hr_status hr_session_dominators(struct hr_session *s)
         return HR_OK;
     HR_TRY(hr_session_graph(s));
     HR_AUTOFREE uint32_t *entries = NULL;
-    uint32_t n;
+    uint32_t n = 0;
     HR_TRY(fail(s, dominator_entries(s, &entries, &n), "roots"));
     s->idom = hr_alloc(((size_t)s->graph->n + 1) * sizeof *s->idom);
     if (!s->idom)

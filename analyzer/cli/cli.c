@@ -1,6 +1,7 @@
 /* Parsing of the command line and help. */
 #include "analyzer/cli/cli.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <locale.h>
 #include <signal.h>
@@ -8,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "analyzer/sandbox.h"
 
 static const struct hr_verb *const verbs[] = {
 #define HR_VERB(name_) &hr_verb_##name_,
@@ -145,10 +148,33 @@ static const struct place places[] = {
     {"no-types", FLAG, AT(opt.no_types)}, {"no-cache", FLAG, AT(opt.no_cache)}, {"json", FLAG, AT(json)},
     {"ndjson", FLAG, AT(ndjson)}, {"prune-baseline", FLAG, AT(prune_baseline)}, {"strict", FLAG, AT(strict)},
     {"all", FLAG, AT(all)}, {"retained", FLAG, AT(retained)}, {"show-contents", FLAG, AT(show_contents)},
-    {"bytes", FLAG, AT(bytes)}, {"help", FLAG, AT(help)},
+    {"bytes", FLAG, AT(bytes)}, {"help", FLAG, AT(help)}, {"no-sandbox", FLAG, AT(no_sandbox)},
     {"with", LIST, AT(with)}, {"debug-dir", LIST, AT(debug_dirs)}, {"assume", LIST, AT(assume)},
     {"rules", LIST, AT(rules)}, {"set", LIST, AT(set)}, {"format", LIST, AT(formats)},
 };
+
+static bool take_number(struct hr_cli *c, const struct option_row *r, const char *arg)
+{
+    bool memory = !strcmp(r->name, "max-memory");
+    char *end;
+    errno = 0;
+    uint64_t n = strtoull(arg, &end, 0);
+    const char *unit = memory && *end ? strchr("kKmMgGtT", *end) : NULL;
+    bool fits = !errno && arg[0] >= '0' && arg[0] <= '9';
+    if (unit && fits) {
+        fits = hr_mul(n, 1024ull << (unit - "kKmMgGtT") / 2 * 10, &n);
+        end++;
+    }
+    if (!fits || *end || (memory && !n)) {
+        hr_cli_error(2, "--%s takes a number%s, not '%s'", r->name, memory ? " of bytes" : "", arg);
+        return false;
+    }
+    if (memory)
+        c->opt.max_memory = n;
+    else
+        c->limit = n, c->all |= !n;
+    return true;
+}
 
 static bool take(struct hr_cli *c, const struct option_row *r, const char *arg)
 {
@@ -164,14 +190,7 @@ static bool take(struct hr_cli *c, const struct option_row *r, const char *arg)
             memcpy(at, &arg, sizeof arg);
         return true;
     }
-    char *end; /* only --limit is left */
-    c->limit = strtoull(arg, &end, 0);
-    if (!*arg || *end) {
-        hr_cli_error(2, "--%s takes a number, not '%s'", r->name, arg);
-        return false;
-    }
-    c->all |= !c->limit;
-    return true;
+    return take_number(c, r, arg);
 }
 
 static const struct option_row *row_of(int k)
@@ -293,6 +312,9 @@ bool hr_cli_ok(struct hr_cli *c, enum hr_status st)
 static int run(struct hr_cli *c)
 {
     if (c->verb->needs_image) {
+        c->opt.sandbox = !c->no_sandbox;
+        if (c->opt.sandbox)
+            hr_sandbox_start();
         enum hr_status st = hr_session_open(&c->opt, c->verb->types, &c->s);
         if (!hr_cli_ok(c, st))
             return hr_cli_exit_of(st);

@@ -19,7 +19,7 @@ struct hr_cli {
     struct hr_list args;      /* after IMAGE */
     struct hr_list with, debug_dirs, assume, rules, set, formats;
     const char *only, *fail_on, *baseline, *write_baseline, *color, *state, *type;
-    bool json, ndjson, bytes, show_contents, strict, retained, prune_baseline, all, help;
+    bool json, ndjson, bytes, show_contents, strict, retained, prune_baseline, all, help, no_sandbox;
     uint64_t limit;           /* 0: the verb's own default */
     struct hr_out out;
     struct hr_session *s;

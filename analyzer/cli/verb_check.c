@@ -1,7 +1,9 @@
 /* `check`: rules over the model, several reports in one run, exit status for CI. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "analyzer/cli/cli.h"
 #include "analyzer/cli/rules_cli.h"
@@ -15,8 +17,9 @@ struct run {
     struct hr_session_model *model;
     struct hr_findings findings;
     enum hr_severity fail_on;
-    struct { const struct hr_report *how; const char *file; } report[MAX_REPORTS];
+    struct { const struct hr_report *how; const char *file; FILE *f; int why; } report[MAX_REPORTS];
     size_t nreports;
+    struct hr_cli_baseline baseline;
 };
 
 size_t hr_cli_rule_errors(const struct hr_rules *rules)
@@ -55,6 +58,8 @@ int hr_cli_rules(struct hr_cli *c, struct hr_rules **ret)
     hr_rules_show_contents(rules, c->show_contents);
     if (st != HR_OK && hr_rules_errors(rules)->n)
         return print_rule_errors(&r);
+    if (st == HR_NOMEM)
+        return hr_cli_error(HR_EXIT_INTERNAL, "out of memory (reading rules)");
     if (st != HR_OK)
         return hr_cli_error(HR_EXIT_USAGE, "rules: %s", hr_status_name(st));
     return -1;
@@ -101,7 +106,39 @@ static int choose_level(struct run *r)
     return hr_cli_error(HR_EXIT_USAGE, "--fail-on takes note, warning or error, not '%s'", l);
 }
 
-/* Reports may be written beside each other, never over the input. */
+/* Before the analysis, when files can still be opened; what was in them goes only when there is something to write. */
+static void open_reports(struct run *r)
+{
+    for (size_t i = 0; i < r->nreports; i++) {
+        if (!r->report[i].file)
+            continue;
+        int fd = open(r->report[i].file, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
+        r->report[i].f = fd < 0 ? NULL : fdopen(fd, "w");
+        r->report[i].why = errno;
+        if (fd >= 0 && !r->report[i].f)
+            close(fd);
+    }
+}
+
+static int write_report(struct run *r, size_t i, const struct hr_report_in *in)
+{
+    const char *file = r->report[i].file;
+    FILE *f = r->report[i].f;
+    r->report[i].f = NULL;
+    if (!f)
+        return hr_cli_error(HR_EXIT_USAGE, "cannot write %s: %s", file, strerror(r->report[i].why));
+    struct hr_out o;
+    hr_out_init(&o, f, "never");
+    o.bytes = r->c->bytes;
+    o.width = 0;
+    errno = 0;
+    bool bad = ftruncate(fileno(f), 0) && errno != EINVAL; /* a pipe or a terminal has no length */
+    r->report[i].how->print(&o, in);
+    if (fclose(f) || o.failed || bad)
+        return hr_cli_error(HR_EXIT_USAGE, "writing %s failed: %s", file, strerror(errno));
+    return -1;
+}
+
 static int print_reports(struct run *r, int code)
 {
     struct hr_rule_meta *meta = NULL;
@@ -129,18 +166,8 @@ static int print_reports(struct run *r, int code)
             r->report[i].how->print(&r->c->out, &in);
             continue;
         }
-        FILE *f = fopen(r->report[i].file, "we");
-        if (!f) {
-            code = hr_cli_error(HR_EXIT_USAGE, "cannot write %s: %s", r->report[i].file, strerror(errno));
-            continue;
-        }
-        struct hr_out o;
-        hr_out_init(&o, f, "never");
-        o.bytes = r->c->bytes;
-        o.width = 0;
-        r->report[i].how->print(&o, &in);
-        if (fclose(f) || o.failed)
-            code = hr_cli_error(HR_EXIT_USAGE, "writing %s failed: %s", r->report[i].file, strerror(errno));
+        int wrong = write_report(r, i, &in);
+        code = wrong >= 0 ? wrong : code;
     }
     hr_free(meta);
     return code;
@@ -188,11 +215,15 @@ static int check(struct run *r)
     enum hr_status st = hr_rules_check(r->rules, &r->model->model);
     if (hr_rules_errors(r->rules)->n && (code = print_rule_errors(r)) >= 0)
         return code;
+    code = hr_cli_baseline_open(c, &r->baseline);
+    if (code >= 0)
+        return code;
+    open_reports(r);
     if (st == HR_OK)
         st = evaluate(r);
     if (!hr_cli_ok(c, st))
         return hr_cli_exit_of(st);
-    code = hr_cli_baseline(c, r->rules, &r->findings);
+    code = hr_cli_baseline_apply(c, &r->baseline, r->rules, &r->findings);
     if (code >= 0)
         return code;
     code = exit_code(r);
@@ -206,6 +237,10 @@ static int run(struct hr_cli *c)
         return hr_cli_error(HR_EXIT_INTERNAL, "out of memory");
     hr_findings_init(&r.findings);
     int code = check(&r);
+    hr_cli_baseline_close(&r.baseline);
+    for (size_t i = 0; i < r.nreports; i++)
+        if (r.report[i].f)
+            fclose(r.report[i].f);
     hr_findings_deinit(&r.findings);
     hr_rules_destroy(r.rules);
     hr_free(r.model);

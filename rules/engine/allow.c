@@ -48,8 +48,8 @@ static uint32_t day(const struct tm *t) { return (uint32_t)((t->tm_year + 1900) 
 static uint32_t day_after(uint32_t today, int days)
 {
     struct tm t = {.tm_year = (int)(today / 10000) - 1900, .tm_mon = (int)(today / 100 % 100) - 1, .tm_mday = (int)(today % 100) + days,
-                   .tm_hour = 12, .tm_isdst = -1};
-    return mktime(&t) == (time_t)-1 ? today : day(&t);
+                   .tm_hour = 12};
+    return timegm(&t) == (time_t)-1 ? today : day(&t);
 }
 
 static uint32_t today_of(const struct hr_rules *r)

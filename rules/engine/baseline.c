@@ -25,6 +25,8 @@ struct hr_baseline {
     struct hr_map index;
 };
 
+void hr_baseline_prepare(void) { json_object_seed(0); }
+
 void hr_baseline_destroy(struct hr_baseline *b)
 {
     if (!b)
@@ -224,38 +226,7 @@ static json_t *entry_json(const struct entry *e)
                      (json_int_t)hr_min(e->bytes, INT64_MAX));
 }
 
-/* Whole or not at all: a baseline cut in the middle would let everything pass. */
-static enum hr_status replace_file(const char *path, const char *text, char *why, size_t cap)
-{
-    size_t n = strlen(path) + 8;
-    char *tmp = hr_alloc(n);
-    if (!tmp)
-        return say(HR_NOMEM, why, cap, "out of memory");
-    snprintf(tmp, n, "%s.XXXXXX", path);
-    int fd = mkostemp(tmp, O_CLOEXEC);
-    FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
-    enum hr_status st = HR_OK;
-    if (f) {
-        mode_t mask = umask(0);
-        umask(mask);
-        fputs(text, f);
-        bool bad = fchmod(fd, 0666 & ~mask) != 0 || ferror(f);
-        if ((fclose(f) != 0) | bad || rename(tmp, path))
-            st = say(HR_IO, why, cap, errno ? strerror(errno) : "it cannot be written");
-        if (st != HR_OK)
-            unlink(tmp);
-    } else {
-        st = say(HR_IO, why, cap, strerror(errno));
-        if (fd >= 0) {
-            close(fd);
-            unlink(tmp);
-        }
-    }
-    hr_free(tmp);
-    return st;
-}
-
-static enum hr_status write_all(const char *path, const struct hr_baseline *b, const struct hr_map *without, char *why, size_t cap)
+static enum hr_status write_all(struct hr_newfile *to, const struct hr_baseline *b, const struct hr_map *without, char *why, size_t cap)
 {
     json_t *doc = json_object(), *findings = json_object();
     bool ok = doc && findings && !json_object_set_new(doc, "schema", json_string("heapray-baseline/1"));
@@ -273,14 +244,14 @@ static enum hr_status write_all(const char *path, const struct hr_baseline *b, c
     json_decref(doc);
     enum hr_status st = HR_NOMEM;
     if (text)
-        st = replace_file(path, text, why, cap);
+        st = hr_newfile_commit(to, text, why, cap);
     else
         snprintf(why, cap, "out of memory");
     free(text); /* jansson's */
     return st;
 }
 
-enum hr_status hr_baseline_write(const char *path, const struct hr_findings *f, char *why, size_t cap)
+enum hr_status hr_baseline_write(struct hr_newfile *to, const struct hr_findings *f, char *why, size_t cap)
 {
     struct hr_baseline *b = create();
     enum hr_status st = b ? HR_OK : say(HR_NOMEM, why, cap, "out of memory");
@@ -290,12 +261,13 @@ enum hr_status hr_baseline_write(const char *path, const struct hr_findings *f, 
             st = add(b, x->fingerprint, x->rule, x->count, x->bytes);
     }
     if (st == HR_OK)
-        st = write_all(path, b, NULL, why, cap);
+        st = write_all(to, b, NULL, why, cap);
     hr_baseline_destroy(b);
     return st;
 }
 
-enum hr_status hr_baseline_prune(const char *path, const struct hr_baseline *b, const struct hr_findings *f, char *why, size_t cap)
+enum hr_status hr_baseline_prune(struct hr_newfile *to, const struct hr_baseline *b, const struct hr_findings *f, char *why,
+                                 size_t cap)
 {
     struct hr_map gone;
     hr_map_init(&gone, HR_MAX_FINDINGS);
@@ -303,7 +275,7 @@ enum hr_status hr_baseline_prune(const char *path, const struct hr_baseline *b, 
     for (size_t i = 0; i < f->fixed.n && st == HR_OK; i++)
         st = hr_map_put(&gone, f->fixed.v[i].fingerprint, 1);
     if (st == HR_OK)
-        st = write_all(path, b, &gone, why, cap);
+        st = write_all(to, b, &gone, why, cap);
     else
         snprintf(why, cap, "%s", hr_status_name(st));
     hr_map_deinit(&gone);

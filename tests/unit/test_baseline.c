@@ -46,7 +46,10 @@ static void compare(void)
     add(&old, "leak.c", 0xfedcba9876543210, 1, 1000);
     add(&old, "frag.d", 4, 1, 1);
     add(&old, "leak.e", 5, 7, 70);
-    EQ(hr_baseline_write(path, &old, why, sizeof why), HR_OK, "written");
+    struct hr_newfile *file;
+    EQ(hr_newfile_create(path, &file, why, sizeof why), HR_OK, "a new file");
+    EQ(hr_baseline_write(file, &old, why, sizeof why), HR_OK, "written");
+    hr_newfile_destroy(file);
     EQ(hr_baseline_read(path, &b, why, sizeof why), HR_OK, "read back");
     add(&now, "leak.a", 1, 15, 1500);
     add(&now, "leak.b", 2, 2, 100);
@@ -61,7 +64,9 @@ static void compare(void)
     OK(!hr_finding_counts(&now.list.v[0]) && hr_finding_counts(&now.list.v[1]) && hr_finding_counts(&now.list.v[3]), "known ones do not count");
     OK(strstr(now.list.v[1].label, "2 (100 bytes) where the baseline has 1 (100 bytes)"), "a grown one says by how much");
     OK(now.fixed.n == 1 && now.fixed.v[0].fingerprint == 5 && now.fixed.v[0].count == 7, "fixed is what its rule no longer finds");
-    EQ(hr_baseline_prune(path, b, &now, why, sizeof why), HR_OK, "pruned");
+    EQ(hr_newfile_create(path, &file, why, sizeof why), HR_OK, "another new file");
+    EQ(hr_baseline_prune(file, b, &now, why, sizeof why), HR_OK, "pruned");
+    hr_newfile_destroy(file);
     hr_baseline_destroy(b);
     hr_findings_deinit(&now);
     EQ(hr_baseline_read(path, &b, why, sizeof why), HR_OK, "read again");
@@ -93,9 +98,10 @@ int main(void)
     struct hr_baseline *b;
     EQ(hr_baseline_read("/nonexistent", &b, why, sizeof why), HR_IO, "not there");
     EQ(hr_baseline_read(dir, &b, why, sizeof why), HR_IO, "a directory");
-    struct hr_findings none;
-    hr_findings_init(&none);
-    EQ(hr_baseline_write("/nonexistent/x", &none, why, sizeof why), HR_IO, "cannot be written");
+    struct hr_newfile *file;
+    EQ(hr_newfile_create("/nonexistent/x", &file, why, sizeof why), HR_IO, "cannot be written");
+    EQ(hr_newfile_create(path, &file, why, sizeof why), HR_OK, "a file that nothing is written to");
+    hr_newfile_destroy(file);
     unlink(path);
     OK(!rmdir(dir), "no file is left behind");
     return tap_done();
