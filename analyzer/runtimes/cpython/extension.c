@@ -14,6 +14,8 @@ static const struct { const char *name; uint8_t extension; uint64_t borrowed, un
     {"xml.etree.ElementTree.Element", HR_PX_ELEMENT, W(3) | W(4) | W(5), 0, 0}, /* text and tail tagged in the low bit, extra */
     {"Element", HR_PX_ELEMENT, W(3) | W(4) | W(5), 0, 0},                    /* 2.7's name of it */
     {"_elementtree._element_iterator", HR_PX_ELEMENT_ITERATOR, 0, 0, 0},
+    {"itertools._tee_dataobject", HR_PX_TEE, UINT64_MAX << 5, 0, 0},   /* 57 places, of which only the first `numread` were ever set */
+    {"itertools.tee_dataobject", HR_PX_TEE, UINT64_MAX << 5, 0, 0},    /* 2.7's name of it */
     {"_queue.SimpleQueue", HR_PX_SIMPLE_QUEUE, 0, 0, 0},
     {"_thread._local", HR_PX_NONE, 0, W(7), 0x030d},                   /* the callback of its weak references */
     {"thread._local", HR_PX_NONE, 0, W(7), 0},
@@ -95,6 +97,15 @@ static void element_refs(const struct hr_py_out *o)
     hr_py_give_array(o, children, hr_min(n, hr_py_block_left(py, children) / word), HR_SURE_EXACT);
 }
 
+static void tee_refs(const struct hr_py_out *o)
+{
+    unsigned word = o->py->img->word;
+    uint64_t n = 0, items = o->obj + 5 * word;
+    enum { TEE_PLACES = 57 };
+    if (hr_image_uint(o->py->img, o->obj + 3 * word, 4, &n))
+        hr_py_give_array(o, items, hr_min(hr_min(n, TEE_PLACES), hr_py_block_left(o->py, items) / word), HR_SURE_EXACT);
+}
+
 /* A stack of (parent, child index). */
 static void element_iterator_refs(const struct hr_py_out *o)
 {
@@ -130,6 +141,7 @@ void hr_py_extension_refs(const struct hr_py_out *o, const struct hr_py_type *t)
     case HR_PX_LRU_CACHE: lru_refs(o); break;
     case HR_PX_ELEMENT: element_refs(o); break;
     case HR_PX_ELEMENT_ITERATOR: element_iterator_refs(o); break;
+    case HR_PX_TEE: tee_refs(o); break;
     case HR_PX_SIMPLE_QUEUE: simple_queue_refs(o); break;
     case HR_PX_NONE: break;
     }

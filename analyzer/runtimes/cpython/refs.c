@@ -362,8 +362,10 @@ static void managed_dict(const struct hr_py_out *o, const struct hr_py_type *t)
         }
     } else {
         uint64_t dict = hr_py_word_at(py, o->obj - 3 * word), values = o->obj + t->basicsize;
-        hr_py_give(o, dict, UINT64_MAX, HR_PR_STRONG, HR_SURE_EXACT);
-        if (t->flags & HR_PYF_INLINE_VALUES && hr_py_uint(py->c, values, HR_PY_VALUES_VALID, 1) == 1) {
+        bool valid = t->flags & HR_PYF_INLINE_VALUES && hr_py_uint(py->c, values, HR_PY_VALUES_VALID, 1) == 1;
+        /* PyObject_VisitManagedDict() returns after the values: a dict that shares them is left out */
+        hr_py_give(o, dict, UINT64_MAX, valid ? HR_PR_UNVISITED : HR_PR_STRONG, HR_SURE_EXACT);
+        if (valid) {
             uint64_t cap = hr_py_uint(py->c, values, HR_PY_VALUES_CAPACITY, 1);
             hr_py_give_array(o, values + (uint64_t)py->c->at[HR_PY_VALUES_VALUES], hr_min(cap, hr_py_block_left(py, values) / word), HR_SURE_EXACT);
         }

@@ -23,7 +23,7 @@ void hr_py_scan_words(const struct hr_py_out *o, uint64_t from, uint64_t to, con
 uint64_t hr_py_block_left(const struct hr_py *py, uint64_t addr);
 
 /* ---- extension.c ---- */
-enum hr_py_extension { HR_PX_NONE, HR_PX_ODICT, HR_PX_LRU_CACHE, HR_PX_ELEMENT, HR_PX_ELEMENT_ITERATOR, HR_PX_SIMPLE_QUEUE };
+enum hr_py_extension { HR_PX_NONE, HR_PX_ODICT, HR_PX_LRU_CACHE, HR_PX_ELEMENT, HR_PX_ELEMENT_ITERATOR, HR_PX_TEE, HR_PX_SIMPLE_QUEUE };
 /* Sets t->extension and t->borrowed from the C type that t is or derives from. */
 void hr_py_extension_of(const struct hr_py *py, struct hr_py_type *t);
 void hr_py_extension_refs(const struct hr_py_out *o, const struct hr_py_type *t);

@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+"""What gc.collect() would free, foretold from a core and then asked of the living interpreter, in every CPython that is here.
+
+A program (prog/garbage_*.py) makes garbage and is dumped; then it collects with DEBUG_SAVEALL, which keeps what would have been freed,
+and writes down its addresses and what gc.collect() returned. Both have to be foretold: the number, and the set object for object."""
+import glob, os, sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import hr
+
+PROGRAMS = "garbage_plain", "garbage_hard"
+
+
+def interpreters():
+    yield from sorted(glob.glob(os.path.expanduser("~/.pyenv/versions/*/bin/python")))
+    if os.path.exists("/usr/bin/python3"):
+        yield "/usr/bin/python3"
+
+
+def saved(said):
+    lines = said.split("SAVED\n")[1].split("END\n")[0].splitlines()
+    return {int(line.split()[0], 16): line.split()[1] for line in lines}, int(said.split("collected ")[1].split()[0])
+
+
+def names(addresses, known):
+    return sorted("%x %s" % (a, known.get(a, "?")) for a in addresses)[:20]
+
+
+def same_set(doc, keeps, name):
+    """DEBUG_SAVEALL keeps the garbage but what the finalizers let die, and what is uncollectable."""
+    ours = {int(a, 16) for a in doc["garbage"] + doc["uncollectable"]} - {int(a, 16) for a in doc["died_early"]}
+    hr.ok(ours == set(keeps), name, "not foretold: %s" % names(set(keeps) - ours, keeps), "foretold wrongly: %s" % names(ours - set(keeps), keeps))
+
+
+def one(python, program):
+    tag = "%s %s" % (python, program)
+    p, _ = hr.start([python, os.path.join(hr.TOP, "tests/truth/prog/%s.py" % program)], say=b"")
+    core = hr.gcore(p.pid, "gc" + python.replace("/", "_"))
+    if not core:
+        return hr.skip(tag, "no gcore here")
+    p.stdin.write(b"\n")
+    p.stdin.flush()
+    keeps, returned = saved(hr.wait_for(p, b"collected "))
+    p.kill()
+    hr.ok(len(keeps) > 200, "%s: the program made garbage" % tag, len(keeps))
+    for label, extra in (("", ()), (" without debug information", ("--no-types", "--no-debug-files"))):
+        r = hr.heapray("py", "gc", core, "--json", *extra)
+        if hr.eq(r.rc, 0, f"{tag}{label}: py gc succeeds", r):
+            doc = r.json()
+            hr.eq(doc["collect_returns"], returned, f"{tag}{label}: gc.collect() returned {returned}")
+            hr.ok(doc["exact"], f"{tag}{label}: the lists are whole")
+            same_set(doc, keeps, f"{tag}{label}: the same objects")
+    os.unlink(core)
+
+
+if __name__ == "__main__":
+    todo = []
+    for p in interpreters():
+        for g in PROGRAMS:
+            def test(p=p, g=g):
+                one(p, g)
+            todo.append(test)
+    if not todo:
+        hr.skip("gc.collect()", "no Python here")
+    hr.main(todo)
