@@ -111,6 +111,8 @@ char *hr_describe_edge(struct hr_session *s, hr_id from, hr_id to, char *buf, si
         *surety_ret = e.has ? e.found.surety : HR_SURE_NONE;
     if (!e.has || (hr_node_is_root(s->heap, from) && hr_node_root(s->heap, from)->kind == HR_ROOT_REGISTER))
         return buf;
+    if (e.found.off != UINT32_MAX && hr_runtimes_field(s->runtimes, from, e.found.off, buf, cap))
+        return buf;
     hr_type t = hr_node_type(s->heap, from);
     if (t && e.found.off != UINT32_MAX) {
         char field[512];

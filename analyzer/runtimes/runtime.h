@@ -51,6 +51,8 @@ struct hr_runtime {
     bool (*claims)(void *self, hr_id node);
     /* Pushes all references out of a node it claims. Must give the same edges each time. */
     void (*edges)(void *self, hr_id node, struct hr_edgebuf *out);
+    /* Optional: the program's own word for the place `off` bytes into a node it claims ("['key']", ".name", "[3]"); false: none. */
+    bool (*field)(void *self, hr_id node, uint32_t off, char *buf, size_t cap);
     void (*close)(void *self);
 };
 
@@ -68,6 +70,8 @@ void *hr_runtimes_self(const struct hr_runtimes *r, const char *name); /* NULL w
 /* Is there a managed runtime (one that claims nodes)? Does one claim this node? */
 bool hr_runtimes_managed(const struct hr_runtimes *r);
 bool hr_runtimes_claims(const struct hr_runtimes *r, hr_id node);
+/* What the runtime that claims the node calls the place `off` bytes into it; false: nobody has a word for it. */
+bool hr_runtimes_field(const struct hr_runtimes *r, hr_id node, uint32_t off, char *buf, size_t cap);
 /* Classify with every runtime (managed first, native last); idempotent. */
 enum hr_status hr_runtimes_classify(struct hr_runtimes *r) HR_MUST;
 /* All references out of a node: from the runtime that claims it, else native's (typed where typed, conservative words

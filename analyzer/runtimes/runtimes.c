@@ -106,6 +106,12 @@ static int claimer(const struct hr_runtimes *r, hr_id node)
 
 bool hr_runtimes_claims(const struct hr_runtimes *r, hr_id node) { return claimer(r, node) >= 0; }
 
+bool hr_runtimes_field(const struct hr_runtimes *r, hr_id node, uint32_t off, char *buf, size_t cap)
+{
+    int i = claimer(r, node);
+    return i >= 0 && r->rt[i]->field && r->rt[i]->field(r->self[i], node, off, buf, cap);
+}
+
 enum hr_status hr_runtimes_classify(struct hr_runtimes *r)
 {
     if (r->classified)

@@ -111,6 +111,15 @@ def check_objects(name, image, args, said):
         hr.eq({a: seen.get(a) for a in told}, told, f"{name}: types and lengths of {len(told)} objects")
 
 
+def check_path(name, image, args, said):
+    """The global that holds the list of the scenario is named on the way to it."""
+    node = re.search(r"^@OBJ (\d+) list ", said, re.M)
+    if node:
+        paths = ask("path", image, hex(int(node.group(1))), *args)["paths"]
+        ways = [[(step.get("root") or step.get("type") or "", step.get("field") or "") for step in p] for p in paths]
+        hr.ok(any("__main__" in w[0][0] and any("['a_list']" in field for _, field in w) for w in ways), f"{name}: path names the global", ways)
+
+
 def allocations(info):
     return {int(a["pool"], 16) + i * a["block_size"] for a in info["areas"] for i, c in enumerate(a["map"]) if c not in ".="}
 
@@ -147,6 +156,7 @@ snap()
         args = ("--with", FIRMWARE)
         before = check_map(f"micro:bit {name}", one + "@0x20000000", args, truth_of(said))
         check_objects(f"micro:bit {name}", one + "@0x20000000", args, said)
+        check_path(f"micro:bit {name}", one + "@0x20000000", (*args, "--regs", one + ".regs"), said)
         after = ask("mp info", two + "@0x20000000", *args)
         check_freed(f"micro:bit {name}", before, after, ask("mp gc", one + "@0x20000000", *args, "--regs", one + ".regs"))
         hr.eq((before["repr"], before["version"][:5]), ("C", "1.9.2"), f"micro:bit {name}: representation and version")
@@ -183,6 +193,7 @@ def webassembly():
             args = ("--arch", "wasm32")
             check_map(f"wasm {version} {name}", out + ".map@0", args, truth_of(said))
             check_objects(f"wasm {version} {name}", out + ".map@0", args, said)
+            check_path(f"wasm {version} {name}", out + ".map@0", args, said)
             if version == "1.27.0": # the others put gc.collect() off, or keep their own temporaries
                 one, two = (ask("mp info", f"{out}.{n}@0", *args) for n in ("one", "two"))
                 check_freed(f"wasm {version} {name}", one, two, ask("mp gc", out + ".one@0", *args))

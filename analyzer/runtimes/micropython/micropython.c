@@ -145,6 +145,10 @@ static enum hr_status mp_classify(void *self)
     return HR_OK;
 }
 
+static enum hr_status mp_roots(void *self) { return hr_mp_roots(self); }
+
+static bool mp_field(void *self, hr_id node, uint32_t off, char *buf, size_t cap) { return hr_mp_field_name(self, node, off, buf, cap); }
+
 const struct hr_runtime hr_runtime_micropython = {
-    .name = "micropython", .open = mp_open, .classify = mp_classify, .claims = mp_claims, .edges = mp_edges, .close = mp_close,
+    .name = "micropython", .open = mp_open, .roots = mp_roots, .field = mp_field, .classify = mp_classify, .claims = mp_claims, .edges = mp_edges, .close = mp_close,
 };

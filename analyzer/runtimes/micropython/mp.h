@@ -124,6 +124,10 @@ void hr_mp_area_info(const struct hr_mp *mp, const struct hr_mpy_area *a, struct
 /* The letter of one block. */
 char hr_mp_letter(const struct hr_mp *mp, const struct hr_mpy_area *a, uint64_t block);
 
+/* ---- how blocks hold blocks (fields.c) ---- */
+bool hr_mp_field_name(const struct hr_mp *mp, hr_id id, uint32_t off, char *buf, size_t cap);
+enum hr_status hr_mp_roots(struct hr_mp *mp) HR_MUST;
+
 /* ---- values (values.c) ---- */
 char *hr_mp_value_text(const struct hr_mp *mp, uint64_t word, bool contents, char *buf, size_t cap);
 char *hr_mp_repr_text(const struct hr_mp *mp, uint64_t obj, uint32_t type, bool contents, char *buf, size_t cap);
