@@ -1,4 +1,6 @@
 /* Verbs of a Python image: `py stacks`, `py tasks`. */
+#include <stdio.h>
+
 #include "analyzer/cli/cli.h"
 #include "analyzer/runtimes/cpython/stacks.h"
 
@@ -177,4 +179,128 @@ const struct hr_verb hr_verb_py_stacks = {
     .help = "Every thread of every interpreter with its Python frames, innermost first: function, file, line, and the local variables with "
             "their values. Text from the dump is shown only with --show-contents.",
     .needs_image = true, .types = false, .run = run_stacks,
+};
+
+/* ---- py tasks ---- */
+static void task_name(struct hr_py *py, const struct hr_py_task *t, char *buf, size_t cap)
+{
+    char number[64];
+    buf[0] = 0;
+    if (!t->name || hr_py_text(py, t->name, buf, cap))
+        return;
+    /* 3.12 on: the number of a task that nobody named */
+    uint32_t type = hr_py_object_type(py, t->name);
+    if (type != HR_NONE && hr_py_type(py, type)->kind == HR_PK_INT)
+        snprintf(buf, cap, "Task-%s", hr_py_repr(py, t->name, false, number, sizeof number));
+}
+
+static void coroutine_name(struct hr_py *py, uint64_t coro, char *buf, size_t cap)
+{
+    uint32_t type = coro ? hr_py_object_type(py, coro) : HR_NONE;
+    buf[0] = 0;
+    if (type != HR_NONE && hr_py_type(py, type)->kind == HR_PK_GENERATOR && hr_py_has(py->c, HR_PY_GEN_QUALNAME))
+        hr_py_text(py, hr_py_word(py->c, coro, HR_PY_GEN_QUALNAME), buf, cap);
+}
+
+/* The coroutines that wait for each other, outermost first. Returns what the last of them waits for, 0 nothing. */
+static uint64_t await_chain(struct printer *p, uint64_t coro)
+{
+    struct hr_py_frame f;
+    for (uint32_t k = 0; coro && k < HR_PY_MAX_CHAIN && !p->c->out.failed && hr_py_generator_frame(p->w.py, coro, &f); k++) {
+        if (p->j) {
+            frame_head_json(p, &f);
+            hr_json_end(p->j);
+        } else if (k < TEXT_FRAMES || p->c->all) {
+            frame_head_text(p, k, &f);
+        }
+        coro = hr_py_awaited(&p->w, coro);
+    }
+    return coro;
+}
+
+static void task_json(struct printer *p, const struct hr_py_task *t)
+{
+    struct hr_json *j = p->j;
+    char text[NAME_CAP];
+    hr_json_obj(j, NULL);
+    hr_json_addr(j, "addr", t->addr);
+    task_name(p->w.py, t, text, sizeof text);
+    hr_json_str(j, "name", *text ? text : NULL);
+    coroutine_name(p->w.py, t->coro, text, sizeof text);
+    hr_json_str(j, "coro", *text ? text : NULL);
+    hr_json_str(j, "state", t->state);
+    hr_json_arr(j, "awaits");
+    uint64_t last = await_chain(p, t->coro);
+    hr_json_end(j);
+    hr_json_str(j, "waits_for", last ? type_of(p->w.py, last) : NULL);
+    hr_json_end(j);
+}
+
+static void task_text(struct printer *p, const struct hr_py_task *t)
+{
+    struct hr_out *o = &p->c->out;
+    char text[NAME_CAP];
+    task_name(p->w.py, t, text, sizeof text);
+    hr_out_style(o, HR_BOLD);
+    hr_outf(o, "task 0x%llx", (unsigned long long)t->addr);
+    hr_out_style(o, HR_PLAIN);
+    if (*text) {
+        hr_outf(o, " \"");
+        hr_out_esc(o, text);
+        hr_outf(o, "\"");
+    }
+    coroutine_name(p->w.py, t->coro, text, sizeof text);
+    hr_outf(o, ", %s, ", t->state ? t->state : "state unknown");
+    hr_out_esc(o, *text ? text : "no coroutine");
+    hr_outf(o, "\n");
+    uint64_t last = await_chain(p, t->coro);
+    const char *type = last ? type_of(p->w.py, last) : NULL;
+    if (type) {
+        hr_outf(o, "  waits for ");
+        hr_out_esc(o, type);
+        hr_outf(o, " 0x%llx\n", (unsigned long long)last);
+    }
+}
+
+static int run_tasks(struct hr_cli *c)
+{
+    int code = 0;
+    struct hr_json j;
+    struct hr_py *py = python(c, &code);
+    if (!py)
+        return code;
+    struct printer p = {.c = c, .j = c->json || c->ndjson ? &j : NULL};
+    uint64_t n = 0, most = p.j || c->all ? UINT64_MAX : c->limit ? c->limit : 200;
+    hr_py_walk_init(&p.w, py);
+    if (p.j) {
+        hr_cli_json_begin(c, &j);
+        hr_json_arr(&j, "tasks");
+    }
+    for (hr_id id = 0; id < py->heap->n && !c->out.failed; id++) {
+        struct hr_py_task t;
+        if (!hr_py_task_at(py, id, &t) || n++ >= most)
+            continue;
+        if (p.j)
+            task_json(&p, &t);
+        else
+            task_text(&p, &t);
+    }
+    if (p.j) {
+        hr_json_end(&j);
+        hr_json_end(&j);
+    } else {
+        if (n > most)
+            hr_outf(&c->out, "[%s more tasks: --all]\n", hr_cli_count(c, n - most));
+        else if (!n)
+            hr_outf(&c->out, "no asyncio tasks\n");
+        hr_cli_text_notes(c);
+    }
+    return hr_cli_exit(c);
+}
+
+const struct hr_verb hr_verb_py_tasks = {
+    .name = "py tasks", .args = "", .summary = "asyncio tasks: names, states, and which coroutine waits for which",
+    .help = "Every asyncio task that is in the heap, with its name, state and coroutine, and the chain of coroutines and generators that wait "
+            "for each other, outermost first, with the line each is at.",
+    .needs_image = true, .types = false, .run = run_tasks,
 };

@@ -84,7 +84,9 @@ def build(source, out, *flags):
 def start(argv, env=None, ready=b"ready", seconds=120, cwd=None, say=None):
     """Starts a program and waits until it has said it is ready. Returns (process, what it printed). say: bytes for its standard
     input, which stays open."""
-    out = open(path(f"out{len(os.listdir(SCRATCH))}"), "w+b")
+    name = path(f"out{len(os.listdir(SCRATCH))}")
+    open(name, "wb").close()
+    out = open(name, "a+b")  # appending: reading here moves the offset that the program writes at, too
     p = subprocess.Popen(argv, stdin=subprocess.DEVNULL if say is None else subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT, cwd=cwd or SCRATCH,
                          env=dict(os.environ, **(env or {})))
     _started.append(p)

@@ -50,5 +50,34 @@ def stacks(python):
     hr.eq(main.get("tid"), truth["pid"], f"{python}: main thread's id")
 
 
+def tasks(python, *pure):
+    source = os.path.join(PROG, "py_tasks.py")
+    core, truth = dump(python, source, *pure)
+    if not core:
+        return
+    got = {int(t["addr"], 16): t for t in hr.heapray("py", "tasks", core, "--json").json()["tasks"]}
+    os.unlink(core)
+    name = f"{python}{' asyncio in Python' if pure else ''}"
+    want = {t["addr"]: t for t in truth["tasks"]}
+    hr.ok(len(want) >= 36, f"{name}: {len(want)} tasks", want)
+    hr.eq(sorted(got), sorted(want), f"{name}: the tasks")
+    for key in "name", "state", "coro":
+        hr.eq({a: got[a][key] for a in want if a in got}, {a: t[key] for a, t in want.items()}, f"{name}: {key}")
+    for addr, t in want.items():
+        awaits = [(f["function"], f["file"], f["line"]) for f in got.get(addr, {"awaits": []})["awaits"]]
+        said = [(f["function"], f["file"], f["line"]) for f in t["awaits"]]
+        if t["me"]:
+            said = said[:-1] + [(said[-1][0], said[-1][1], main_line(source))]
+        if t["wrapped"]:  # the process itself sees no further than to the object between; what lies behind is known from the program
+            awaits, rest = awaits[:len(said)], [f[0] for f in awaits[len(said):]]
+            hr.eq(rest, {"over_generator": ["ticks", "nested", "nested"], "through_object": ["nested"] * 3}[t["coro"]], f"{name}: behind {t['coro']}")
+        hr.eq(awaits, said, f"{name}: await chain of {t['coro']}")
+
+
+def has_tasks(python):
+    return "/2." not in python and "/3.6" not in python
+
+
 if __name__ == "__main__":
-    hr.main([lambda p=p: stacks(p) for p in interpreters()])
+    hr.main([lambda p=p: stacks(p) for p in interpreters()] +
+            [lambda p=p, how=how: tasks(p, *how) for p in interpreters() if has_tasks(p) for how in ((), ("pure",))])

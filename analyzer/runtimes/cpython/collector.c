@@ -253,8 +253,9 @@ static enum hr_status count_returned(struct gc *g, struct hr_py_gc *ret)
     for (size_t i = 0; i < ret->garbage.n; i++)
         hr_bits_set(&garbage, hr_py_node(g->py, ret->garbage.v[i]));
     ret->weakrefs_freed = hr_py_gc_weakrefs(g->py, &garbage);
+    enum hr_status st = hr_py_gc_finalizers(g->py, &garbage, &ret->garbage, &ret->died_early);
     hr_bits_deinit(&garbage);
-    HR_TRY(hr_py_gc_finalizers(g->py, &ret->garbage, &ret->died_early));
+    HR_TRY(st);
     ret->collect_returns = ret->garbage.n + ret->uncollectable.n + ret->weakrefs_freed - (counts_late(g->py) ? ret->died_early.n : 0);
     return HR_OK;
 }

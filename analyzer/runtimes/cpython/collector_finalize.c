@@ -9,9 +9,12 @@
 
 struct dying {
     struct hr_py *py;
+    const struct hr_bits *garbage; /* by block */
     uint32_t *dropped;      /* per block: references gone */
     struct hr_bits dead, closed;
     struct hr_u32vec todo;
+    struct hr_u32vec kept;  /* generators whose frames live on in frame objects */
+    struct hr_bits revived;
     uint32_t from;          /* while closing: only references at this offset and beyond; while killing: only those before */
     bool closing, failed;
 };
@@ -132,6 +135,8 @@ static void close_generator(struct dying *d, hr_id id, uint32_t from)
     bool kept = outlives(d->py, gen), locals_only = d->py->minor >= 0x030b && from != (uint32_t)d->py->c->at[HR_PY_GEN_IFRAME];
     if (kept && !locals_only) {
         pop_stack(d, gen);
+        if (d->py->minor >= 0x030b && hr_u32vec_push(&d->kept, id) != HR_OK)
+            d->failed = true;
         return;
     }
     hr_bits_set(&d->closed, id);
@@ -168,19 +173,69 @@ static enum hr_status close_all(struct dying *d, const struct hr_u64vec *garbage
     return d->failed ? HR_NOMEM : HR_OK;
 }
 
-enum hr_status hr_py_gc_finalizers(struct hr_py *py, const struct hr_u64vec *garbage, struct hr_u64vec *died_ret)
+/* A frame object of 3.11 on is not tracked before it owns its frame: once it does, the collector sees what it holds as held from
+ * outside, and puts all that back. */
+static void revive_ref(void *ctx, uint64_t target, uint32_t off, enum hr_py_ref kind, uint8_t surety)
 {
-    struct dying d = {.py = py, .todo.max = 1u << 30};
+    struct dying *d = ctx;
+    hr_id id = hr_py_node(d->py, target);
+    (void)surety;
+    if (id == HR_NONE || kind == HR_PR_PART || kind == HR_PR_WEAK || kind == HR_PR_UNVISITED || (d->closing && off < d->from))
+        return;
+    if (hr_bits_get(d->garbage, id) && hr_bits_claim(&d->revived, id) && hr_u32vec_push(&d->todo, id) != HR_OK)
+        d->failed = true;
+}
+
+static void revive(struct dying *d)
+{
+    d->closing = true;
+    d->from = (uint32_t)d->py->c->at[HR_PY_GEN_IFRAME];
+    for (size_t i = 0; i < d->kept.n; i++) {
+        hr_id id = d->kept.v[i];
+        const struct hr_py_type t = d->py->types.v[d->py->object[id]];
+        hr_py_refs(d->py, hr_py_addr(d->py, id), &t, revive_ref, d);
+    }
+    d->closing = false;
+    while (d->todo.n && !d->failed) {
+        hr_id id = d->todo.v[--d->todo.n];
+        const struct hr_py_type t = d->py->types.v[d->py->object[id]];
+        hr_py_refs(d->py, hr_py_addr(d->py, id), &t, revive_ref, d);
+    }
+}
+
+/* What is revived leaves the garbage; what died on the way is listed. */
+static enum hr_status sort_out(struct dying *d, struct hr_u64vec *garbage, struct hr_u64vec *died_ret)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < garbage->n; i++) {
+        hr_id id = hr_py_node(d->py, garbage->v[i]);
+        if (hr_bits_get(&d->dead, id))
+            HR_TRY(hr_u64vec_push(died_ret, garbage->v[i]));
+        else if (hr_bits_get(&d->revived, id))
+            continue;
+        garbage->v[n++] = garbage->v[i];
+    }
+    garbage->n = n;
+    return HR_OK;
+}
+
+enum hr_status hr_py_gc_finalizers(struct hr_py *py, const struct hr_bits *is_garbage, struct hr_u64vec *garbage, struct hr_u64vec *died_ret)
+{
+    struct dying d = {.py = py, .garbage = is_garbage, .todo.max = 1u << 30, .kept.max = 1u << 30};
+    uint64_t nodes = (uint64_t)py->heap->n + 1;
     enum hr_status st = HR_NOMEM;
-    d.dropped = hr_zalloc((size_t)py->heap->n + 1, sizeof *d.dropped);
-    if (d.dropped && hr_bits_init(&d.dead, (uint64_t)py->heap->n + 1) == HR_OK && hr_bits_init(&d.closed, (uint64_t)py->heap->n + 1) == HR_OK)
+    d.dropped = hr_zalloc(nodes, sizeof *d.dropped);
+    if (d.dropped && hr_bits_init(&d.dead, nodes) == HR_OK && hr_bits_init(&d.closed, nodes) == HR_OK && hr_bits_init(&d.revived, nodes) == HR_OK)
         st = close_all(&d, garbage);
-    for (size_t i = 0; st == HR_OK && i < garbage->n; i++)
-        if (hr_bits_get(&d.dead, hr_py_node(py, garbage->v[i])))
-            st = hr_u64vec_push(died_ret, garbage->v[i]);
+    if (st == HR_OK) {
+        revive(&d);
+        st = d.failed ? HR_NOMEM : sort_out(&d, garbage, died_ret);
+    }
     hr_free(d.dropped);
     hr_bits_deinit(&d.dead);
     hr_bits_deinit(&d.closed);
+    hr_bits_deinit(&d.revived);
+    hr_u32vec_deinit(&d.kept);
     hr_u32vec_deinit(&d.todo);
     return st;
 }

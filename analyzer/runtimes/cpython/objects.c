@@ -24,7 +24,7 @@ static uint32_t object_in(struct hr_py *py, const uint8_t *p, uint64_t size)
         uint64_t count = hr_word_load(p + starts[i] + (uint64_t)py->c->at[HR_PY_OB_REFCNT], word, py->img->big);
         if (starts[i] + hr_py_type(py, t)->basicsize > size + head && hr_py_type(py, t)->kind != HR_PK_STR && hr_py_type(py, t)->kind != HR_PK_INT)
             continue; /* str and int are often smaller than their basicsize says */
-        if (!count || (py->minor < 0x030c && count >> 40))
+        if (!count || (py->minor < 0x030e && count >> 40))
             continue;
         return t;
     }

@@ -1,5 +1,7 @@
 /* References of objects, by kind. What no kind explains are the words of the fixed part: an aligned word that is exactly the
  * address of an object is a reference (conservative, but next to never wrong: block start, collector head and type all fit). */
+#include <string.h>
+
 #include "analyzer/runtimes/cpython/refs.h"
 
 void hr_py_give(const struct hr_py_out *o, uint64_t target, uint64_t at, enum hr_py_ref kind, uint8_t surety)
@@ -65,11 +67,7 @@ uint64_t hr_py_block_left(const struct hr_py *py, uint64_t addr)
 }
 
 /* ---- dict ---- */
-struct keys {
-    uint64_t entries, n, each, key_off, value_off;
-};
-
-static bool read_keys(const struct hr_py *py, uint64_t at, struct keys *k)
+bool hr_py_read_keys(const struct hr_py *py, uint64_t at, struct hr_py_keys *k)
 {
     unsigned word = py->img->word;
     uint64_t head = (uint64_t)py->c->at[HR_PY_KEYS_INDICES], index;
@@ -127,14 +125,14 @@ static void items2(struct hr_py *py, uint64_t dict, hr_py_pair_fn *fn, void *ctx
 
 void hr_py_dict_items(struct hr_py *py, uint64_t dict, hr_py_pair_fn *fn, void *ctx)
 {
-    struct keys k;
+    struct hr_py_keys k;
     if (!dict)
         return;
     if (py->minor < 0x0300) {
         items2(py, dict, fn, ctx);
         return;
     }
-    if (!read_keys(py, hr_py_word(py->c, dict, HR_PY_DICT_KEYS), &k))
+    if (!hr_py_read_keys(py, hr_py_word(py->c, dict, HR_PY_DICT_KEYS), &k))
         return;
     uint64_t values = split_values(py, dict);
     for (uint64_t i = 0; i < k.n; i++) {
@@ -148,7 +146,7 @@ void hr_py_dict_items(struct hr_py *py, uint64_t dict, hr_py_pair_fn *fn, void *
 static void dict_refs(const struct hr_py_out *o)
 {
     struct hr_py *py = o->py;
-    struct keys k;
+    struct hr_py_keys k;
     if (py->minor < 0x0300) {
         unsigned word = py->img->word;
         uint64_t table = hr_py_word(py->c, o->obj, HR_PY_DICT_TABLE), n = hr_py_word(py->c, o->obj, HR_PY_DICT_MASK) + 1;
@@ -164,7 +162,7 @@ static void dict_refs(const struct hr_py_out *o)
     }
     uint64_t keys = hr_py_word(py->c, o->obj, HR_PY_DICT_KEYS), values = split_values(py, o->obj);
     hr_py_give(o, keys, o->obj + (uint64_t)py->c->at[HR_PY_DICT_KEYS], HR_PR_PART, HR_SURE_EXACT);
-    if (!read_keys(py, keys, &k))
+    if (!hr_py_read_keys(py, keys, &k))
         return;
     if (values && hr_py_has(py->c, HR_PY_VALUES_EMBEDDED) && hr_py_uint(py->c, hr_py_word(py->c, o->obj, HR_PY_DICT_VALUES), HR_PY_VALUES_EMBEDDED, 1) == 1)
         return; /* they lie in the instance, which visits them */
@@ -279,7 +277,9 @@ static void generator_refs(const struct hr_py_out *o, const struct hr_py_type *t
         return;
     }
     uint64_t frame = o->obj + (uint64_t)py->c->at[HR_PY_GEN_IFRAME];
-    hr_py_scan_words(o, first, frame, (const uint64_t[2]){weak, 0});
+    /* where a coroutine came from, or an asynchronous generator's finalizer; a plain generator never sets it */
+    uint64_t origin = strcmp(hr_strs_get(py->img->strs, t->name), "generator") ? 0 : frame - 2 * py->img->word;
+    hr_py_scan_words(o, first, frame, (const uint64_t[2]){weak, origin});
     int8_t state = (int8_t)hr_py_uint(py->c, o->obj, HR_PY_GEN_FRAME_STATE, 1);
     if (state < 4) /* FRAME_CLEARED */
         interpreter_frame(o, frame);
@@ -373,7 +373,7 @@ static void managed_dict(const struct hr_py_out *o, const struct hr_py_type *t)
 }
 
 /* The dict pointer of variable-size instances counts from their end (negative offset, up to 3.11). */
-static uint64_t dict_slot(const struct hr_py *py, uint64_t obj, const struct hr_py_type *t)
+uint64_t hr_py_dict_slot(const struct hr_py *py, uint64_t obj, const struct hr_py_type *t)
 {
     if (t->dictoffset > 0)
         return obj + (uint64_t)t->dictoffset;
@@ -416,7 +416,7 @@ void hr_py_refs(struct hr_py *py, uint64_t addr, const struct hr_py_type *t, hr_
 {
     struct hr_py_out o = {py, fn, ctx, addr, t->borrowed, t->unvisited};
     uint64_t weak = t->weaklistoffset > 0 && !(t->flags & HR_PYF_MANAGED_WEAKREF) ? addr + (uint64_t)t->weaklistoffset : 0;
-    uint64_t dict = dict_slot(py, addr, t);
+    uint64_t dict = hr_py_dict_slot(py, addr, t);
     hr_py_give(&o, t->addr, addr + (uint64_t)py->c->at[HR_PY_OB_TYPE], HR_PR_TYPE, HR_SURE_EXACT);
     switch (t->kind) {
     case HR_PK_LIST: list_refs(&o); break;

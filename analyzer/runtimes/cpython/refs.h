@@ -22,6 +22,12 @@ void hr_py_scan_words(const struct hr_py_out *o, uint64_t from, uint64_t to, con
 /* Bytes of the block that holds addr, from addr on; 0 when it is in none (static). */
 uint64_t hr_py_block_left(const struct hr_py *py, uint64_t addr);
 
+/* A keys table (3.x): entry i of `each` bytes lies at entries + i * each. False when it does not fit its block. */
+struct hr_py_keys { uint64_t entries, n, each, key_off, value_off; };
+bool hr_py_read_keys(const struct hr_py *py, uint64_t at, struct hr_py_keys *k);
+/* Where an instance of a type with tp_dictoffset keeps its dict pointer; 0: no such place. */
+uint64_t hr_py_dict_slot(const struct hr_py *py, uint64_t obj, const struct hr_py_type *t);
+
 /* ---- extension.c ---- */
 enum hr_py_extension { HR_PX_NONE, HR_PX_ODICT, HR_PX_LRU_CACHE, HR_PX_ELEMENT, HR_PX_ELEMENT_ITERATOR, HR_PX_TEE, HR_PX_SIMPLE_QUEUE };
 /* Sets t->extension and t->borrowed from the C type that t is or derives from. */

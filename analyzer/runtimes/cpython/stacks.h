@@ -51,6 +51,13 @@ void hr_py_code_names(struct hr_py *py, uint64_t code, char *function, size_t fc
 /* Source line of the instruction at byte offset lasti (-1: not started) of a code object. */
 uint32_t hr_py_code_line(struct hr_py_walk *w, uint64_t code, int64_t lasti);
 
+/* ---- attributes.c ---- */
+/* The attributes of an instance: of its __dict__ in whichever form, of __slots__, of C members that are objects. */
+typedef bool hr_py_attribute_fn(void *ctx, const char *name, uint64_t value);
+void hr_py_attributes(struct hr_py *py, uint64_t addr, const struct hr_py_type *t, hr_py_attribute_fn *fn, void *ctx);
+/* The dict object of an instance, 0 when it has none (its attributes may be kept as values). */
+uint64_t hr_py_instance_dict(const struct hr_py *py, uint64_t addr, const struct hr_py_type *t);
+
 /* ---- tasks.c ---- */
 struct hr_py_task {
     uint64_t addr, coro, waiter, name; /* addresses of objects, 0 none */
