@@ -36,7 +36,7 @@ static void name_others(struct hr_image *img, struct hr_types *types)
     for (size_t i = 0; types && i < sizeof others / sizeof *others; i++) {
         const struct hr_sym *s = hr_sym_find(types, others[i].symbol, HR_NONE);
         char path[512];
-        if (!s)
+        if (!s || !s->global) /* libpython carries mimalloc for its free-threaded build: hidden, and idle in others */
             continue;
         hr_note(img->notes, HR_NOTE_DEGRADED, "heap.other_allocator",
                 "the program has %s (in %s), whose blocks heapray does not read yet: what it handed out is in no count here, and its memory counts as "
