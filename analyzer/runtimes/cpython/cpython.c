@@ -10,6 +10,7 @@ static void py_close(void *self)
     if (!py)
         return;
     hr_pytypevec_deinit(&py->types);
+    hr_pyfreevec_deinit(&py->freelists);
     hr_map_deinit(&py->type_index);
     hr_free(py->object);
     hr_free(py->owner);
@@ -75,6 +76,7 @@ static enum hr_status prepare(struct hr_py *py)
 {
     HR_TRY(hr_py_find_objects(py));
     HR_TRY(find_parts(py));
+    HR_TRY(hr_py_find_freelists(py));
     return set_handles(py);
 }
 

@@ -49,6 +49,10 @@ struct hr_py_type {
 };
 HR_VEC(hr_pytypevec, struct hr_py_type)
 
+/* Freed objects that the interpreter keeps for reuse: their blocks are HR_CACHED. */
+struct hr_py_freelist { hr_str name; uint64_t count, bytes; };
+HR_VEC(hr_pyfreevec, struct hr_py_freelist)
+
 struct hr_py {
     struct hr_runtime_in in;
     const struct hr_image *img;
@@ -59,6 +63,7 @@ struct hr_py {
     struct hr_map type_index;   /* address -> index in types; negative answers are kept, too (HR_PY_NO_TYPE) */
     uint32_t *object;       /* per block: type index of the object in it, HR_NONE = no object */
     hr_id *owner;           /* per block: the block of the object that owns it as a part, HR_NONE */
+    struct hr_pyfreevec freelists;
     struct hr_bits covered; /* per block: a part whose content its owner's references give; others are read as C */
 };
 enum { HR_PY_NO_TYPE = UINT32_MAX - 1 };
@@ -82,6 +87,10 @@ uint32_t hr_py_object_type(struct hr_py *py, uint64_t addr);
 enum hr_status hr_py_statics(struct hr_py *py, struct hr_u64vec *ret) HR_MUST;
 int64_t hr_py_refcount(const struct hr_py *py, uint64_t addr); /* as stored; see hr_py_immortal */
 bool hr_py_immortal(const struct hr_py *py, uint64_t addr);
+
+/* ---- freelists.c ---- */
+/* Relabels the blocks of freed objects that the interpreter keeps; after objects and parts are known. */
+enum hr_status hr_py_find_freelists(struct hr_py *py) HR_MUST;
 
 /* ---- refs.c ---- */
 enum hr_py_ref {
