@@ -208,4 +208,45 @@ def smashed(r):
     ok(victim not in got and sorted(r.alive)[39] in got, "smashed: nothing is claimed of it, and what is before it stands")
 
 
-hr.main([containers, doubts, freertos] + [lambda b=b: one(*b) for b in BUILDS])
+def tlsf():
+    """A pool written word by word, without ELF or symbols: found by the shape of its control block."""
+    base, null, w = 0x20000000, 0x20000100, 4
+    ram = bytearray(0x4000)
+    sizes = [24, 40, 12, 128, 60, 200, 16, 1000]
+    states = [1, 0, 1, 1, 0, 1, 0, 1]  # 1: in use
+    heads, used, free = {}, {}, {}
+
+    def put(at, value):
+        struct.pack_into("<I", ram, at - base, value)
+
+    at, before = null + 116 + 24 * 32 * 4, 1
+    for size, state in zip(sizes, states):
+        put(at, size | (not state) | (not before) << 1)
+        (used if state else free)[at + w] = size
+        if not state:
+            fl, sl = (0, size // 4) if size < 128 else (size.bit_length() - 7, size >> (size.bit_length() - 6) & 31)
+            heads.setdefault((fl, sl), at - w)
+            put(at + w, null), put(at + 2 * w, null)
+            put(at + size, at - w)  # prev_phys of the next block
+        at, before = at + w + size, state
+    put(at, (not before) << 1)
+    bits = [0] * 24
+    for fl in range(24):
+        for sl in range(32):
+            put(null + 116 + (fl * 32 + sl) * 4, heads.get((fl, sl), null))
+            bits[fl] |= ((fl, sl) in heads) << sl
+        put(null + 20 + 4 * fl, bits[fl])
+    put(null + 16, sum(bool(b) << i for i, b in enumerate(bits)))
+    open(hr.path("tlsf.bin"), "wb").write(ram)
+    head, got = blocks(f"{hr.path('tlsf.bin')}@{base:#x}")
+    eq({a: b["size"] for a, b in got.items() if b["state"] == "used"}, used, "TLSF: the blocks in use, without symbols")
+    eq({a: b["size"] for a, b in got.items() if b["state"] == "free"}, free, "TLSF: the free ones")
+    eq({b["allocator"] for b in got.values()}, {"TLSF"}, "TLSF: named")
+    put(sorted(used)[2] - 4, 0xfffffff0)
+    open(hr.path("tlsf.bin"), "wb").write(ram)
+    head, got = blocks(f"{hr.path('tlsf.bin')}@{base:#x}")
+    ok(any(n["code"] == "heap.corrupt.size" and int(n["addr"], 16) == sorted(used)[2] - 4 for n in head["notes"]), "TLSF: a smashed size is said", head["notes"])
+    eq(sorted(a for a in got), sorted([*used, *free])[:sorted([*used, *free]).index(sorted(used)[2])], "TLSF: nothing is claimed past it")
+
+
+hr.main([containers, doubts, freertos, tlsf] + [lambda b=b: one(*b) for b in BUILDS])
