@@ -57,6 +57,24 @@ static enum hr_status walk(void *self, uint64_t i, struct hr_builder *b)
     return HR_OK;
 }
 
+/* Says what of the heap the image does not hold; its blocks are known, what is in them is not. */
+static void say_missing(struct hr_image *img, const struct hr_mpy_area *ar)
+{
+    uint64_t at = ar->pool;
+    while (at < ar->end) {
+        struct hr_span s = hr_image_peek(img, at, ar->end - at);
+        if (!s.n)
+            break;
+        at += s.n;
+    }
+    if (at == ar->end)
+        return;
+    img->complete = false;
+    img->missing_bytes += ar->end - at;
+    hr_note_at(img->notes, HR_NOTE_DEGRADED, "core.truncated", at, "from 0x%llx on the heap (to 0x%llx) was not captured: what its blocks hold is unknown",
+               (unsigned long long)at, (unsigned long long)ar->end);
+}
+
 static enum hr_status declare(struct micropython *a, struct hr_image *img, struct hr_builder *b)
 {
     const struct hr_mpy_area *first = &a->m.area[0];
@@ -69,6 +87,7 @@ static enum hr_status declare(struct micropython *a, struct hr_image *img, struc
     for (uint32_t i = 0; i < a->m.n; i++) {
         const struct hr_mpy_area *ar = &a->m.area[i];
         hr_str name;
+        say_missing(img, ar);
         HR_TRY(hr_strs_addf(img->strs, &name, "micropython area %u (0x%llx)", i, (unsigned long long)ar->pool));
         HR_TRY(hr_builder_arena(b, &(struct hr_arena){.name = name, .allocator = id, .addr = ar->at}, &a->arena[i]));
         HR_TRY(hr_builder_own(b, ar->table, ar->pool - ar->table));

@@ -7,27 +7,29 @@
 
 enum { STATE_MAX = 2048, THREAD_WORDS = 20, STACK_FIELDS = 8, STACK_MAX = 1 << 20 };
 
-/* The field that names the newest pool of interned strings is the first of the structure's `vm` part; `mem`, with the areas,
- * follows: of all such words the one that is closest before an area's description. */
+/* The newest pool of interned strings, or (should that be damaged) an allocation that names the newest one found. */
+static bool names_last_pool(const struct hr_mp *mp, uint64_t word)
+{
+    uint64_t last = mp->pool[mp->npools - 1].addr;
+    return word == last || (hr_mpy_area_at(&mp->m, word) && hr_mp_head(mp, word) != HR_NONE && hr_mp_word(mp, word) == last);
+}
+
+/* The field that names the newest pool is the first of the structure's `vm` part; `mem`, with the areas, follows: of all such
+ * words the one that is closest before an area's description. */
 static void find_vm(struct hr_mp *mp, uint64_t *mem_ret)
 {
-    const struct hr_image *img = mp->img;
-    uint64_t best = UINT64_MAX, last = mp->npools ? mp->pool[mp->npools - 1].addr : 0;
-    unsigned w = mp->word;
-    for (size_t s = 0; last && s < img->segs.n; s++) {
-        const struct hr_segment *seg = &img->segs.v[s];
-        for (size_t off = (size_t)(-seg->addr & (w - 1u)); off + w <= seg->bytes.n; off += w) {
-            if (hr_word_load(seg->bytes.p + off, w, img->big) != last)
+    uint64_t best = UINT64_MAX;
+    for (uint32_t i = 0; mp->npools && i < mp->m.n; i++) {
+        uint64_t mem = mp->m.area[i].at;
+        for (uint64_t d = mp->word; d < STATE_MAX * mp->word && d <= mem && d < best; d += mp->word) {
+            uint64_t w;
+            if (!hr_image_word(mp->img, mem - d, &w) || hr_mpy_area_at(&mp->m, mem - d))
+                break; /* the later areas of a split heap describe themselves in front of their own tables */
+            if (!w || !names_last_pool(mp, w))
                 continue;
-            uint64_t at = seg->addr + off;
-            for (uint32_t i = 0; i < mp->m.n; i++) {
-                uint64_t d = mp->m.area[i].at - at;
-                if (mp->m.area[i].at > at && d < STATE_MAX * w && d < best && !hr_mpy_area_at(&mp->m, at)) {
-                    best = d;
-                    mp->vm = at;
-                    *mem_ret = mp->m.area[i].at;
-                }
-            }
+            best = d;
+            mp->vm = mem - d;
+            *mem_ret = mem;
         }
     }
 }

@@ -56,3 +56,12 @@ for i in range(0, 20, 2):
 text = "".join(["abc%d" % i for i in range(10)])
 ''',
 }
+SPLIT = '''
+many = []
+for i in range(4000):
+    many.append(str(i) + "x")
+r = None
+for i in range(50):
+    r = Child(i); r.me = r
+r = None
+'''
