@@ -136,7 +136,7 @@ static enum hr_status mp_classify(void *self)
         const char *name = mp->object[i] != HR_NONE ? hr_strs_get(mp->img->strs, mp->types.v[mp->object[i]].full)
                            : mp->role[i]            ? hr_mp_role_name(mp->role[i])
                                                     : NULL;
-        if (!name)
+        if (mp->heap->state[i] != HR_USED || !name)
             continue;
         HR_TRY(hr_types_add_runtime(mp->in.types, name, 0, &h->type[i]));
         h->evidence[i] = HR_EV_RUNTIME;

@@ -38,7 +38,7 @@ enum { HR_MP_MAX_POOLS = 64 /* each dynamic pool doubles */ };
 
 /* Why an allocation without a type word exists. */
 enum hr_mp_role { HR_MPR_NONE, HR_MPR_ITEMS, HR_MPR_TABLE, HR_MPR_SET_TABLE, HR_MPR_TEXT, HR_MPR_DIGITS, HR_MPR_BUFFER, HR_MPR_MEMBERS,
-                  HR_MPR_TRACEBACK, HR_MPR_CODE, HR_MPR_CONSTANTS, HR_MPR_POOL, HR_MPR_CHUNK, HR_MPR_CONTEXT, HR_MPR_NROLES };
+                  HR_MPR_TRACEBACK, HR_MPR_CODE, HR_MPR_CONSTANTS, HR_MPR_POOL, HR_MPR_CHUNK, HR_MPR_CONTEXT, HR_MPR_RAW_CODE, HR_MPR_NROLES };
 
 struct hr_mp {
     struct hr_runtime_in in;

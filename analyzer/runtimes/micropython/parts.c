@@ -10,10 +10,12 @@ const char *hr_mp_role_name(enum hr_mp_role r)
         [HR_MPR_NONE] = "untyped words", [HR_MPR_ITEMS] = "list items", [HR_MPR_TABLE] = "dict table", [HR_MPR_SET_TABLE] = "set table",
         [HR_MPR_TEXT] = "str data", [HR_MPR_DIGITS] = "int digits", [HR_MPR_BUFFER] = "array buffer", [HR_MPR_MEMBERS] = "instance attributes",
         [HR_MPR_TRACEBACK] = "traceback", [HR_MPR_CODE] = "bytecode", [HR_MPR_CONSTANTS] = "constants", [HR_MPR_POOL] = "qstr pool",
-        [HR_MPR_CHUNK] = "qstr data", [HR_MPR_CONTEXT] = "module context",
+        [HR_MPR_CHUNK] = "qstr data", [HR_MPR_CONTEXT] = "module context", [HR_MPR_RAW_CODE] = "raw code",
     };
     return names[r];
 }
+
+enum { MAX_CODE_DEPTH = 16 /* functions within functions */ };
 
 struct claims { struct hr_mp *mp; hr_id owner; bool sure; };
 
@@ -113,6 +115,41 @@ static void claim_parts(struct claims *c, uint64_t o, uint32_t type)
     }
 }
 
+/* Functions not made yet: a function's table of children (until 1.18 its constants, or the bytecode itself) names their raw
+ * code, which names its bytecode first and then its own children. */
+static bool claim_code(struct claims *c, hr_id id, uint64_t at)
+{
+    struct hr_mp *mp = c->mp;
+    unsigned role = mp->role[id], seen = 0;
+    bool more = false;
+    c->owner = id;
+    for (uint64_t off = 0; off + mp->word <= hr_block_size(mp->heap, id); off += mp->word) {
+        hr_id to = hr_mp_head(mp, hr_mp_word(mp, at + off));
+        if (to == HR_NONE || (mp->role[to] == HR_MPR_NONE && mp->object[to] != HR_NONE))
+            continue;
+        unsigned child = role == HR_MPR_RAW_CODE ? (seen++ ? HR_MPR_CONSTANTS : HR_MPR_CODE) : HR_MPR_RAW_CODE;
+        more |= mp->role[to] == HR_MPR_NONE && to != id;
+        claim(c, hr_mp_word(mp, at + off), 1, false, child);
+    }
+    return more;
+}
+
+static void claim_codes(struct claims *c)
+{
+    struct hr_mp *mp = c->mp;
+    bool more = true;
+    for (unsigned depth = 0; more && depth < MAX_CODE_DEPTH; depth++) {
+        struct hr_block_iter it = hr_block_iter(mp->heap, 0);
+        more = false;
+        while (it.id < mp->heap->n) {
+            hr_id id = it.id;
+            uint64_t at = hr_block_next(&it);
+            if (mp->role[id] == HR_MPR_RAW_CODE || mp->role[id] == HR_MPR_CONSTANTS || (mp->role[id] == HR_MPR_CODE && !mp->split_names))
+                more |= claim_code(c, id, at);
+        }
+    }
+}
+
 /* Pools of interned strings and the chunks their texts lie in. */
 static void claim_pools(struct claims *c)
 {
@@ -164,6 +201,7 @@ static void claim_all(struct hr_mp *mp)
     }
     c.owner = HR_NONE;
     claim_pools(&c);
+    claim_codes(&c);
 }
 
 enum hr_status hr_mp_find_objects(struct hr_mp *mp)
