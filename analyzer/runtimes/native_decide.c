@@ -17,7 +17,7 @@ int hr_fit(const struct hr_spread *s, hr_id id, uint64_t addr, uint64_t bytes)
     uint64_t round = ((bytes + w + g - 1) & ~(g - 1)) - w;
     if (round < 3 * w)
         round = 3 * w;
-    if (usable == round)
+    if (usable == round || usable == bytes)
         return HR_FIT_EXACT;
     uint64_t page = s->n->img->page ? s->n->img->page : 4096;
     if (bytes >= 16 * page && usable == ((bytes + 2 * w + page - 1) & ~(page - 1)) - 2 * w)

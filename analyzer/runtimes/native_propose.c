@@ -163,14 +163,33 @@ static void contend(struct propose *p, struct best *b, hr_type t, struct hr_proo
     }
 }
 
-/* Tries all types of that size on the block. */
-static void try_size(struct propose *p, uint64_t addr, uint64_t size, struct best *b)
+/* A type's bucket is what 64-bit glibc would hand out for it. Other allocators round to more (glibc on i386: 16 bytes for
+ * words of 4) or to less: the bucket of a block of theirs and the one below hold all types that may fit. */
+static unsigned buckets(const struct hr_spread *s, uint64_t size, uint64_t key[2])
+{
+    uint64_t w = s->n->img->word;
+    key[0] = usable_of(s, size);
+    key[1] = key[0] - 2 * w;
+    return (w == 4 || key[0] != size) && key[0] >= 5 * w ? 2 : 1;
+}
+
+static bool any_types(const struct propose *p, uint64_t size)
+{
+    uint64_t key[2];
+    unsigned n = buckets(p->s, size, key);
+    return hr_map_get(&p->head, key[0]) != HR_NONE || (n == 2 && hr_map_get(&p->head, key[1]) != HR_NONE);
+}
+
+/* Tries all types of a bucket that fit the block that well. */
+static void try_bucket(struct propose *p, hr_id id, uint64_t addr, uint64_t key, int fit, struct best *b)
 {
     int tried = 0;
-    for (uint32_t t = hr_map_get(&p->head, size); t != HR_NONE && tried < TYPES_PER_SIZE; t = p->next[t]) {
+    for (uint32_t t = hr_map_get(&p->head, key); t != HR_NONE && tried < TYPES_PER_SIZE; t = p->next[t]) {
         tried++;
         if (!hr_burn(&p->s->fuel, 1))
             return;
+        if (hr_fit(p->s, id, addr, hr_type_get(p->s->n->types, t)->size) != fit)
+            continue;
         struct hr_proof k = hr_proof(p->s, addr, t);
         if (k.points >= 0)
             contend(p, b, t, k, addr);
@@ -180,14 +199,20 @@ static void try_size(struct propose *p, uint64_t addr, uint64_t size, struct bes
 static hr_type shape_of(struct propose *p, hr_id id, uint64_t addr)
 {
     struct best b = {0};
-    uint64_t size = hr_block_size(p->s->h, id), least = 2 * p->s->n->img->word;
-    try_size(p, addr, size, &b);
+    uint64_t key[2], g = 2 * p->s->n->img->word;
+    unsigned n = buckets(p->s, hr_block_size(p->s->h, id), key);
+    for (unsigned i = 0; i < n; i++)
+        try_bucket(p, id, addr, key[i], HR_FIT_EXACT, &b);
+    bool glibc = n == 1 || hr_block_size(p->s->h, id) % 16 == 12;
+    for (unsigned i = 0; i < n && !glibc; i++)
+        try_bucket(p, id, addr, key[i], HR_FIT_SLACK, &b);
     bool enough = b.type && (p->seen[b.type] ? b.shape >= ENOUGH_SEEN : b.shape >= ENOUGH && b.proof.pointers >= POINTERS);
     if (!enough)
         return 0;
     hr_type one = b.type;
-    if (size > least) /* a remainder too small for a chunk stays with the block, and may hold old bytes */
-        try_size(p, addr, size - least, &b);
+    /* A remainder too small for a chunk stays with the block, and may hold old bytes. */
+    for (unsigned i = glibc ? 1 : n; i <= n + 1 && key[0] > i * g; i++)
+        try_bucket(p, id, addr, key[0] - i * g, HR_FIT_SLACK, &b);
     return b.type == one && !b.twin && b.top >= b.second + LEAD ? one : 0;
 }
 
@@ -212,7 +237,7 @@ static enum hr_status pass(struct propose *p, uint64_t *found_ret)
     for (hr_id id = 0; id < s->h->n; id++) {
         uint64_t addr = hr_block_next(&it), size = hr_block_size(s->h, id);
         uint32_t c;
-        if (s->h->state[id] != HR_USED || s->h->type[id] || hr_map_get(&p->head, size) == HR_NONE)
+        if (s->h->state[id] != HR_USED || s->h->type[id] || !any_types(p, size))
             continue;
         HR_TRY(counter(p, size, &c));
         if (p->tried.v[c] >= GIVE_UP && p->hit.v[c] < p->tried.v[c] / HIT_RATE && id % SAMPLE)
