@@ -32,11 +32,15 @@ static struct text text_at(const uint8_t *p, size_t n)
     return (struct text){i, true};
 }
 
-/* A short string may be the bytes of a pointer that happen to print. */
-static bool is_pointer(const struct hr_spread *s, uint64_t addr)
+/* A short string may be the bytes of pointers that happen to print: all its words lead to mapped memory. */
+static bool is_pointers(const struct hr_spread *s, uint64_t addr, size_t len)
 {
-    uint64_t v;
-    return hr_image_word(s->n->img, addr, &v) && hr_image_find(s->n->img, v, NULL);
+    uint64_t w = s->n->img->word, v;
+    uint64_t words = len < w ? 1 : len / w;
+    for (uint64_t i = 0; i < words; i++)
+        if (!hr_image_word(s->n->img, addr + i * w, &v) || !hr_image_find(s->n->img, v, NULL))
+            return false;
+    return true;
 }
 
 static bool is_text(struct hr_spread *s, hr_id id, uint64_t addr, bool sure)
@@ -44,7 +48,7 @@ static bool is_text(struct hr_spread *s, hr_id id, uint64_t addr, bool sure)
     uint64_t usable = hr_block_size(s->h, id);
     struct hr_span sp = hr_image_peek(s->n->img, addr, hr_min(usable, TEXT_LOOK));
     struct text t = text_at(sp.p, sp.n);
-    if (t.len < TEXT_LEAST || (t.len <= s->n->img->word && is_pointer(s, addr)))
+    if (t.len < TEXT_LEAST || is_pointers(s, addr, t.len))
         return false;
     if (!t.ended)
         return !sure && t.len >= OPEN_LEAST && t.len >= usable / OPEN_PART;

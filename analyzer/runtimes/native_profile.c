@@ -1,13 +1,14 @@
 /* What the known instances of a type have in common beyond its declaration: the numbers they hold. A block whose counters,
- * states and codes lie where those of its supposed brothers do is likelier to be one; others may have been lost in a state
- * the living are not in, so a number outside speaks against nothing. */
+ * states and codes lie where those of its supposed brothers do is likelier to be one, and one whose numbers are far
+ * from theirs is not: it may have been lost in a state the living are not in, but states are near each other. */
 #include "analyzer/runtimes/native_spread.h"
 
 enum {
     SAMPLES = 64,      /* instances of a type that are looked at */
     LEAST_SAMPLES = 8, /* fewer say nothing */
     FIELDS = 64,
-    NARROW = 1 << 16,  /* a wider range is no habit: addresses, hashes, old bytes */
+    NARROW = 1 << 16,  /* a range as wide is no habit: addresses, hashes, old bytes; of 2 bytes 1/256 of that */
+    NEAR = 16,         /* further outside than this, and than the range is wide, is far */
 };
 
 void hr_profiles_init(struct hr_profiles *p)
@@ -56,20 +57,24 @@ enum hr_status hr_profile_add(struct hr_profiles *ps, struct hr_spread *s, hr_ty
     return HR_OK;
 }
 
-bool hr_profile_agrees(const struct hr_profiles *ps, struct hr_spread *s, hr_type type, uint64_t addr)
+int hr_profile_agrees(const struct hr_profiles *ps, struct hr_spread *s, hr_type type, uint64_t addr)
 {
     uint32_t at = hr_map_get(&ps->of, type);
     const struct hr_profile *p = at == HR_NONE ? NULL : &ps->v.v[at];
-    unsigned good = 0;
+    unsigned good = 0, outside = 0;
     uint64_t v;
     if (!p || p->samples < LEAST_SAMPLES)
-        return false;
+        return 0;
     for (uint32_t i = 0; i < p->n; i++) {
-        if (p->v[i].lo > p->v[i].hi || p->v[i].hi - p->v[i].lo >= NARROW)
+        const struct hr_profile_number *k = &p->v[i];
+        uint64_t span = k->hi - k->lo, near = span + NEAR;
+        if (k->lo > k->hi || span >= (k->size == 2 ? NARROW >> 8 : NARROW) ||
+            !hr_image_uint(s->n->img, addr + k->off, k->size, &v))
             continue;
-        if (!hr_image_uint(s->n->img, addr + p->v[i].off, p->v[i].size, &v) || v < p->v[i].lo || v > p->v[i].hi)
-            return false;
+        if ((v < k->lo && k->lo - v > near) || (v > k->hi && v - k->hi > near))
+            return -1;
+        outside += v < k->lo || v > k->hi;
         good += v != 0;
     }
-    return good;
+    return good && !outside;
 }

@@ -54,6 +54,8 @@ static int proof_unknown(struct hr_spread *s, hr_type to, uint64_t v, hr_id id, 
     const struct hr_type_row *r = hr_type_get(s->n->types, to);
     if (r->size > hr_block_size(s->h, id) - into && !(r->flags & HR_TF_FLEX))
         return -1;
+    if (r->size && into % r->size && s->parent0[to] == s->parent0[to + 1])
+        return -1; /* neither an element of an array nor a part of anything */
     /* larger is no contradiction: an array, a tail */
     if (into || !hr_type_is_struct(s->n, to) || hr_fit(s, id, v, r->size) != HR_FIT_EXACT)
         return 0;
@@ -66,7 +68,11 @@ static int proof_text(struct hr_spread *s, uint64_t v)
     hr_id id = hr_heap_at(s->h, v, &into);
     if (looks_like_text(s, v))
         return into ? 1 : 2; /* half a stale pointer leads anywhere */
-    bool known = id != HR_NONE && !into && s->h->type[id] && s->h->evidence[id] < HR_EV_SHAPE;
+    if (id == HR_NONE)
+        return 0;
+    if (into) /* the end of a text, an empty one */
+        return s->h->type[id] ? 0 : -1;
+    bool known = s->h->type[id] && s->h->evidence[id] < HR_EV_SHAPE;
     return known && hr_layout(s->n, s->h->type[id]) ? -1 : 0; /* what holds pointers is not text; bytes may be anything */
 }
 

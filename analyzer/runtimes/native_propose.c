@@ -17,7 +17,8 @@ enum {
     ENOUGH = 4,           /* ... of one that has none; */
     POINTERS = 2,         /* and so many of its pointers have to prove something */
     LEAD = 2,             /* by how much it has to beat the next, */
-    HABIT_BONUS = 1,      /* numbers like those of the instances */
+    HABIT_BONUS = 1,      /* numbers like those of the instances, */
+    HABIT_PENALTY = 3,    /* and far from them: a chain of proofs outweighs it, a stale pointer or two do not */
     SEEN_BONUS = 1,       /* when a type has instances, */
     MANY_BONUS = 2, MANY = 64, /* and when it has many */
     PASSES = 8,           /* the last one finds nothing, except in chains made to go on for ever */
@@ -149,8 +150,9 @@ struct best {
 
 static void contend(struct propose *p, struct best *b, hr_type t, struct hr_proof k, uint64_t addr)
 {
-    int shape = k.points + (k.points && p->seen[t] && hr_profile_agrees(&p->habits, p->s, t, addr) ? HABIT_BONUS : 0);
-    int n = shape + (!shape || !p->seen[t] ? 0 : p->seen[t] < MANY ? SEEN_BONUS : MANY_BONUS);
+    int habit = k.points && p->seen[t] ? hr_profile_agrees(&p->habits, p->s, t, addr) : 0;
+    int shape = k.points + (habit > 0 ? HABIT_BONUS : habit < 0 ? -HABIT_PENALTY : 0);
+    int n = shape + (shape <= 0 || !p->seen[t] ? 0 : p->seen[t] < MANY ? SEEN_BONUS : MANY_BONUS);
     if (b->type && k.points == b->proof.points && k.points && twins(p->s, t, b->type))
         b->twin = true;
     if (n > b->top) {
@@ -196,6 +198,19 @@ static void try_bucket(struct propose *p, hr_id id, uint64_t addr, uint64_t key,
     }
 }
 
+/* Is it enough to give the type's name to a block? */
+static bool enough(struct propose *p, const struct best *b, uint64_t addr)
+{
+    uint64_t v;
+    if (!b->type)
+        return false;
+    if (p->seen[b->type])
+        return b->shape >= ENOUGH_SEEN;
+    /* Old pointers behind a short text or half a word of something new are shape enough for some type or other. */
+    bool odd = !hr_rd(p->s, addr, &v) || (v >> 4 * p->s->n->img->word && hr_layout_ptr(p->s->n, b->type, 0) == HR_PTR_NO);
+    return !odd && b->shape >= ENOUGH && b->proof.pointers >= POINTERS;
+}
+
 static hr_type shape_of(struct propose *p, hr_id id, uint64_t addr)
 {
     struct best b = {0};
@@ -206,8 +221,7 @@ static hr_type shape_of(struct propose *p, hr_id id, uint64_t addr)
     bool glibc = n == 1 || hr_block_size(p->s->h, id) % 16 == 12;
     for (unsigned i = 0; i < n && !glibc; i++)
         try_bucket(p, id, addr, key[i], HR_FIT_SLACK, &b);
-    bool enough = b.type && (p->seen[b.type] ? b.shape >= ENOUGH_SEEN : b.shape >= ENOUGH && b.proof.pointers >= POINTERS);
-    if (!enough)
+    if (!enough(p, &b, addr))
         return 0;
     hr_type one = b.type;
     /* A remainder too small for a chunk stays with the block, and may hold old bytes. */

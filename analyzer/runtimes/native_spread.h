@@ -186,8 +186,9 @@ struct hr_profiles { struct hr_map of; /* type -> row */ struct hr_profilevec v;
 void hr_profiles_init(struct hr_profiles *p);
 void hr_profiles_deinit(struct hr_profiles *p);
 enum hr_status hr_profile_add(struct hr_profiles *ps, struct hr_spread *s, hr_type type, uint64_t addr) HR_MUST;
-/* All numbers that known instances keep within a narrow range lie in it here, and one of them is not 0. */
-bool hr_profile_agrees(const struct hr_profiles *ps, struct hr_spread *s, hr_type type, uint64_t addr);
+/* 1: all numbers that known instances keep within a narrow range lie in it here, and one of them is not 0. Below 0: one is far
+ * from it. */
+int hr_profile_agrees(const struct hr_profiles *ps, struct hr_spread *s, hr_type type, uint64_t addr);
 /* native_shape.c: unnamed groups. */
 enum hr_status hr_shape_classify(struct hr_spread *s) HR_MUST;
 

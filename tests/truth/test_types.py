@@ -108,14 +108,15 @@ def churn():
 def leaked():
     """What nobody points at is proposed by its shape, or left alone; never wrong."""
     check("types.cc", 0.80, "-std=c++17", "-O1", lose=True)
-    check("types_c.c", 0.40, "-O1", lose=True)
+    check("types_c.c", 0.55, "-O1", lose=True)
 
 
 def lost():
-    """A server's error path: what is lost has the same types as what is held, with old bytes all over."""
-    check("types_lost.c", 0.88, "-O1")
+    """A server's error path: what is lost has the same types as what is held, with old bytes all over: one in a thousand may be
+    taken for what it was."""
+    check("types_lost.c", 0.88, "-O1", stale=0.001)
     try:
-        check("types_lost.c", 0.88, "-O1", "-m32")
+        check("types_lost.c", 0.88, "-O1", "-m32", stale=0.001)
     except subprocess.CalledProcessError:
         hr.skip("types_lost.c for i386", "no 32-bit C library here")
 
