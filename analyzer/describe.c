@@ -76,12 +76,23 @@ char *hr_describe_root(struct hr_session *s, const struct hr_root *r, char *buf,
     case HR_ROOT_DEAD_STACK:
         append_thread(s, r, buf, cap);
         break;
+    case HR_ROOT_HANDLE:
+        if (*name)
+            snprintf(buf, cap, "%s", name);
+        break;
     default:
         if (r->module < s->image.modules.n)
             append(buf, cap, "%s%s", *name ? " in " : " of ",
                    hr_base_name(hr_strs_get(s->strs, s->image.modules.v[r->module].path)));
     }
     return buf;
+}
+
+/* A root that a runtime made and named: "__main__", "frame f() at app.py:3, local rows". */
+static bool named_handle(struct hr_session *s, hr_id node)
+{
+    const struct hr_root *r = hr_node_is_root(s->heap, node) ? hr_node_root(s->heap, node) : NULL;
+    return r && r->kind == HR_ROOT_HANDLE && r->name;
 }
 
 struct edge_search {
@@ -111,6 +122,14 @@ char *hr_describe_edge(struct hr_session *s, hr_id from, hr_id to, char *buf, si
         *surety_ret = e.has ? e.found.surety : HR_SURE_NONE;
     if (!e.has || (hr_node_is_root(s->heap, from) && hr_node_root(s->heap, from)->kind == HR_ROOT_REGISTER))
         return buf;
+    bool spelled = hr_runtimes_spell(s->runtimes, from, to, buf, cap);
+    if (!spelled)
+        buf[0] = 0;
+    if (spelled || named_handle(s, from)) { /* the runtime's own word for it */
+        if (surety_ret)
+            *surety_ret = HR_SURE_EXACT;
+        return buf;
+    }
     if (e.found.off != UINT32_MAX && hr_runtimes_field(s->runtimes, from, e.found.off, buf, cap))
         return buf;
     hr_type t = hr_node_type(s->heap, from);

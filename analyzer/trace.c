@@ -10,10 +10,30 @@ static bool is_root(void *ctx, uint32_t node)
     return hr_node_is_root(h, node) && hr_root_strong(hr_node_root(h, node));
 }
 
+/* Roots that a runtime named are what its programmer knows: they come before shorter ways through the runtime's own structures. */
+static bool is_named_root(void *ctx, uint32_t node)
+{
+    const struct hr_heap *h = ctx;
+    return is_root(ctx, node) && hr_node_root(h, node)->kind == HR_ROOT_HANDLE && hr_node_root(h, node)->name;
+}
+
+static bool any_named(struct hr_heap *h)
+{
+    for (size_t i = 0; i < h->roots.n; i++)
+        if (is_named_root(h, h->n + (hr_id)i))
+            return true;
+    return false;
+}
+
 enum hr_status hr_session_path(struct hr_session *s, hr_id node, const struct hr_bits *banned, uint32_t *path, uint32_t cap,
                                uint32_t *len_ret)
 {
     HR_TRY(hr_session_reverse(s));
+    if (any_named(s->heap)) {
+        enum hr_status st = hr_graph_path(s->rev, node, is_named_root, s->heap, banned, path, cap, len_ret);
+        if (st != HR_ABSENT)
+            return st;
+    }
     return hr_graph_path(s->rev, node, is_root, s->heap, banned, path, cap, len_ret);
 }
 

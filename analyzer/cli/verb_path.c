@@ -95,10 +95,25 @@ static void step_text(struct hr_cli *c, const struct found *f, uint32_t p, uint3
                        : surety == HR_SURE_INTERIOR   ? "  (by an interior or tagged pointer)" : "");
 }
 
+/* From a root that its language has a name for: the whole path as an expression. */
+static void expression(struct hr_cli *c, const struct found *f, uint32_t p)
+{
+    struct hr_session *s = c->s;
+    char text[1024], how[600];
+    hr_id root = f->node[p][0];
+    if (!hr_node_is_root(s->heap, root) || hr_node_root(s->heap, root)->kind != HR_ROOT_HANDLE || f->left_out[p] || f->len[p] > MAX_LINES)
+        return;
+    hr_out_esc(&c->out, hr_describe_root(s, hr_node_root(s->heap, root), text, sizeof text));
+    for (uint32_t i = 1; i + 1 < f->len[p]; i++)
+        hr_out_esc(&c->out, hr_describe_edge(s, f->node[p][i], f->node[p][i + 1], how, sizeof how, NULL));
+    hr_outf(&c->out, "\n");
+}
+
 /* All of a short path; the two ends of a long one. */
 static void one_text(struct hr_cli *c, const struct found *f, uint32_t p)
 {
     uint32_t len = f->len[p], ends = MAX_LINES / 2;
+    expression(c, f, p);
     bool whole = len <= MAX_LINES || (c->all && !f->left_out[p]);
     if (c->all)
         ends = MAX_PATH / 2;

@@ -53,6 +53,9 @@ struct hr_runtime {
     void (*edges)(void *self, hr_id node, struct hr_edgebuf *out);
     /* Optional: the program's own word for the place `off` bytes into a node it claims ("['key']", ".name", "[3]"); false: none. */
     bool (*field)(void *self, hr_id node, uint32_t off, char *buf, size_t cap);
+    /* Optional, asked first: how the language spells the reference from one node to another, where it is kept in a part of its own (the
+     * table of a dict) and not at a place in the node; false: it has no word for it. */
+    bool (*spell)(void *self, hr_id from, hr_id to, char *buf, size_t cap);
     void (*close)(void *self);
 };
 
@@ -77,5 +80,7 @@ enum hr_status hr_runtimes_classify(struct hr_runtimes *r) HR_MUST;
 /* All references out of a node: from the runtime that claims it, else native's (typed where typed, conservative words
  * elsewhere). Flushes into out at the end. */
 void hr_runtimes_edges(struct hr_runtimes *r, hr_id node, struct hr_edgebuf *out);
+/* The reference as the language of the node's runtime spells it; false: it does not. */
+bool hr_runtimes_spell(struct hr_runtimes *r, hr_id from, hr_id to, char *buf, size_t cap);
 
 #endif

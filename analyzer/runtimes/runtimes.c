@@ -133,3 +133,9 @@ void hr_runtimes_edges(struct hr_runtimes *r, hr_id node, struct hr_edgebuf *out
     if (out->n)
         out->flush(out, out->ctx);
 }
+
+bool hr_runtimes_spell(struct hr_runtimes *r, hr_id from, hr_id to, char *buf, size_t cap)
+{
+    int i = claimer(r, from);
+    return i >= 0 && r->rt[i]->spell && r->rt[i]->spell(r->self[i], from, to, buf, cap);
+}

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "analyzer/runtimes/cpython/py.h"
+#include "analyzer/runtimes/cpython/stacks.h"
 
 static void py_close(void *self)
 {
@@ -12,6 +13,7 @@ static void py_close(void *self)
     hr_pytypevec_deinit(&py->types);
     hr_pyfreevec_deinit(&py->freelists);
     hr_map_deinit(&py->type_index);
+    hr_map_deinit(&py->module_dicts);
     hr_free(py->object);
     hr_free(py->owner);
     hr_bits_deinit(&py->covered);
@@ -90,6 +92,7 @@ static enum hr_status py_open(struct hr_runtime_in *in, void **self_ret, char *v
     py->heap = in->heap;
     py->types.max = 1 << 24;
     hr_map_init(&py->type_index, 1 << 26);
+    hr_map_init(&py->module_dicts, 1 << 22);
     enum hr_status st = hr_cpython_find(in->image, in->types, in->notes, &py->c);
     if (st == HR_OK) {
         py->minor = hr_py_minor(py->c);
@@ -206,10 +209,16 @@ static enum hr_status py_classify(void *self)
     return HR_OK;
 }
 
+static enum hr_status py_roots(void *self) { return hr_py_named_roots(self); }
+
+static bool py_spell(void *self, hr_id from, hr_id to, char *buf, size_t cap) { return hr_py_spell(self, from, to, buf, cap); }
+
 const struct hr_runtime hr_runtime_cpython = {
     .name = "cpython",
     .open = py_open,
+    .roots = py_roots,
     .classify = py_classify,
+    .spell = py_spell,
     .claims = py_claims,
     .edges = py_edges,
     .close = py_close,

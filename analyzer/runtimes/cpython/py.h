@@ -60,6 +60,7 @@ struct hr_py {
     struct hr_cpython *c;
     unsigned minor;         /* 0x030b */
     struct hr_pytypevec types;
+    struct hr_map module_dicts; /* addresses of the dicts of modules */
     struct hr_map type_index;   /* address -> index in types; negative answers are kept, too (HR_PY_NO_TYPE) */
     uint32_t *object;       /* per block: type index of the object in it, HR_NONE = no object */
     hr_id *owner;           /* per block: the block of the object that owns it as a part, HR_NONE */

@@ -70,4 +70,13 @@ bool hr_py_generator_frame(struct hr_py *py, uint64_t gen, struct hr_py_frame *r
 /* What a suspended generator waits for (cr_await, gi_yieldfrom, ag_await), with what awaits for a coroutine seen through; 0 none. */
 uint64_t hr_py_awaited(struct hr_py_walk *w, uint64_t gen);
 
+
+/* ---- spell.c ---- */
+/* How Python would say that one object refers to another: ".attr", "[\"key\"]", "[3]"; false: it would not. */
+bool hr_py_spell(struct hr_py *py, hr_id from, hr_id to, char *buf, size_t cap);
+/* "frame handle() at app.py:31"; returns buf. */
+char *hr_py_spell_frame(struct hr_py_walk *w, const struct hr_py_frame *f, char *buf, size_t cap);
+/* Roots that have a name in Python: the dicts of modules, the locals of running frames. */
+enum hr_status hr_py_named_roots(struct hr_py *py) HR_MUST;
+
 #endif
