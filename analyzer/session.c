@@ -97,7 +97,7 @@ enum hr_status hr_session_open(const struct heapray_options *opt, bool want_type
         .no_host_files = opt->no_host_files,
         .no_debug_files = opt->no_debug_files,
     };
-    s->dwarf_opt = (struct hr_dwarf_options){.no_cache = opt->no_cache};
+    s->dwarf_opt = (struct hr_dwarf_options){.no_cache = opt->no_cache, .max_memory = opt->max_memory};
     s->hist.max = HR_MAX_TYPES;
     s->cycles.max = HR_MAX_BLOCKS;
     s->cycle_members.max = HR_MAX_BLOCKS;

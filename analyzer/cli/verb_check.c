@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "analyzer/cli/cli.h"
@@ -106,15 +107,23 @@ static int choose_level(struct run *r)
     return hr_cli_error(HR_EXIT_USAGE, "--fail-on takes note, warning or error, not '%s'", l);
 }
 
-/* Before the analysis, when files can still be opened; what was in them goes only when there is something to write. */
+static bool is_file(int fd, const char *path)
+{
+    struct stat a, b;
+    return path && !fstat(fd, &a) && !stat(path, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/* Reports may be written beside each other, never over the input.
+ * Before the analysis, when files can still be opened; what was in them goes only when there is something to write. */
 static void open_reports(struct run *r)
 {
     for (size_t i = 0; i < r->nreports; i++) {
         if (!r->report[i].file)
             continue;
         int fd = open(r->report[i].file, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
-        r->report[i].f = fd < 0 ? NULL : fdopen(fd, "w");
-        r->report[i].why = errno;
+        bool input = fd >= 0 && (is_file(fd, r->c->opt.image) || is_file(fd, r->c->opt.exe));
+        r->report[i].f = fd < 0 || input ? NULL : fdopen(fd, "w");
+        r->report[i].why = input ? EEXIST : errno;
         if (fd >= 0 && !r->report[i].f)
             close(fd);
     }

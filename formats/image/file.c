@@ -128,7 +128,7 @@ static enum hr_status open_into(struct hr_file *f, struct priv *p, const struct 
     if (st == HR_ABSENT)
         return HR_OK;
     if (st == HR_LIMIT)
-        hr_note(notes, HR_NOTE_DAMAGE, "file.too_large", "%s is larger than allowed once decompressed (%s): decompress it yourself, or raise the limit with --max-memory", name, f->wrapper);
+        hr_note(notes, HR_NOTE_DAMAGE, "file.too_large", "%s is larger than allowed once decompressed (%s): decompress it yourself, or point TMPDIR to a file system with more room", name, f->wrapper);
     else if (st != HR_OK)
         hr_note(notes, HR_NOTE_DAMAGE, "file.damaged", "%s is damaged: it cannot be decompressed (%s)", name, f->wrapper);
     HR_TRY(st);

@@ -49,12 +49,16 @@ def verbs(name, core):
         [hr.HEAPRAY, "--help"], capture_output=True, text=True).stdout)[1], re.M)
     hr.ok({"check", "show", "path", "frag", "top", "blocks"} <= set(listed), "verbs of --help", listed)
     yield [core]
+    yield ["check", core]
+    if name not in ("inventory", "scribble", "python"):
+        return
     yield ["frag", core, "--no-types"]
     yield ["check", core, "--json", "--show-contents"]
+    yield ["check", core, "--ndjson"]
     yield ["check", core, "--only", "frag.*", "--no-types"]
     yield ["top", core, "--retained"]
     for v in listed:
-        if v == "rules":
+        if v in ("rules", "check"):
             continue
         more = [at] if v in ("show", "path") else []
         for form in ([], ["--json"], ["--ndjson"]) if name == "scribble" else ([],):
@@ -135,6 +139,11 @@ def files_of_reports():
     json.loads(made[True][6]["sarif"]), json.loads(made[True][6]["json"]), json.loads(made[True][6]["base"])
     r = run("check", core, "--format", "json=/nonexistent/x,text")
     hr.ok(r.returncode == 2 and b"cannot write /nonexistent/x" in r.stderr and r.stdout, "a report that cannot be written", r)
+    before = os.stat(core)
+    r = run("check", core, "--format", f"json={core}")
+    after = os.stat(core)
+    hr.ok(r.returncode == 2 and b"cannot write" in r.stderr and (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns),
+          "no report over the dump", r)
     r = run("check", core, "--write-baseline", "/nonexistent/x")
     hr.ok(r.returncode == 2 and b"cannot be written" in r.stderr, "a baseline that cannot be written", r)
     where = hr.path("stopped")
