@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "analyzer/cli/cli.h"
+#include "analyzer/cli/py_rings.h"
 #include "analyzer/runtimes/cpython/py.h"
 
 static int no_python(struct hr_cli *c)
@@ -201,7 +202,52 @@ static void addr_list(struct hr_json *j, const char *key, const struct hr_u64vec
     hr_json_end(j);
 }
 
-static void gc_json(struct hr_cli *c, const struct hr_py_gc *g)
+static const char *type_name(struct hr_py *py, uint64_t addr)
+{
+    uint32_t t = hr_py_object_type(py, addr);
+    return t == HR_NONE ? "?" : hr_strs_get(py->img->strs, py->types.v[t].name);
+}
+
+static void rings_json(struct hr_json *j, struct hr_py *py, const struct hr_py_rings *r)
+{
+    hr_json_arr(j, "rings");
+    for (size_t i = 0; i + 1 < r->first.n; i++) {
+        hr_json_obj(j, NULL);
+        hr_json_arr(j, "addrs");
+        for (uint64_t k = r->first.v[i]; k < r->first.v[i + 1]; k++)
+            hr_json_addr(j, NULL, r->addr.v[k]);
+        hr_json_end(j);
+        hr_json_arr(j, "types"); /* of the addrs, in their order */
+        for (uint64_t k = r->first.v[i]; k < r->first.v[i + 1]; k++)
+            hr_json_str(j, NULL, type_name(py, r->addr.v[k]));
+        hr_json_end(j);
+        hr_json_num(j, "bytes", r->bytes.v[i]);
+        hr_json_num(j, "retained", r->retained.v[i]);
+        hr_json_end(j);
+    }
+    hr_json_end(j);
+}
+
+/* One line a ring: what it retains, how many objects, the types of its first members. */
+static void rings_text(struct hr_cli *c, struct hr_py *py, const struct hr_py_rings *r)
+{
+    size_t n = r->first.n - 1, most = c->all ? n : c->limit ? c->limit : 10;
+    enum { SHOWN = 6 };
+    hr_outf(&c->out, "%s ring%s of objects that hold each other:\n", hr_cli_count(c, n), n == 1 ? "" : "s");
+    for (size_t i = 0; i < n && i < most; i++) {
+        uint64_t first = r->first.v[i], end = r->first.v[i + 1];
+        hr_outf(&c->out, "  0x%llx %s, retains %s: ", (unsigned long long)r->addr.v[first], hr_cli_count(c, end - first), hr_cli_bytes(c, r->retained.v[i]));
+        for (uint64_t k = first; k < end && k < first + SHOWN; k++) {
+            hr_outf(&c->out, k > first ? ", " : "");
+            hr_out_esc(&c->out, type_name(py, r->addr.v[k]));
+        }
+        hr_outf(&c->out, end - first > SHOWN ? ", ...\n" : "\n");
+    }
+    if (n > most)
+        hr_outf(&c->out, "  [%s other rings: --all]\n", hr_cli_count(c, n - most));
+}
+
+static void gc_json(struct hr_cli *c, struct hr_py *py, const struct hr_py_gc *g, const struct hr_py_rings *r)
 {
     struct hr_json j;
     hr_cli_json_begin(c, &j);
@@ -226,10 +272,11 @@ static void gc_json(struct hr_cli *c, const struct hr_py_gc *g)
     addr_list(&j, "uncollectable", &g->uncollectable);
     addr_list(&j, "died_early", &g->died_early);
     hr_json_num(&j, "weakrefs_freed", g->weakrefs_freed);
+    rings_json(&j, py, r);
     hr_json_end(&j);
 }
 
-static void gc_text(struct hr_cli *c, struct hr_py *py, const struct hr_py_gc *g)
+static void gc_text(struct hr_cli *c, struct hr_py *py, const struct hr_py_gc *g, const struct hr_py_rings *r)
 {
     struct hr_out *o = &c->out;
     hr_outf(o, "collector %s%s; thresholds %u/%u/%u, counts %u/%u/%u\n", g->enabled ? "enabled" : "disabled",
@@ -248,6 +295,8 @@ static void gc_text(struct hr_cli *c, struct hr_py *py, const struct hr_py_gc *g
     }
     if (g->garbage.n > most)
         hr_outf(o, "  [%s others: --all]\n", hr_cli_count(c, g->garbage.n - most));
+    if (r->first.n > 1)
+        rings_text(c, py, r);
     hr_cli_text_notes(c);
 }
 
@@ -258,11 +307,15 @@ static int run_gc(struct hr_cli *c)
     struct hr_py *py = python(c, hr_session_roots(c->s), &code);
     if (!py)
         return code;
+    struct hr_py_rings r = {0};
     enum hr_status st = hr_py_gc_predict(py, &g);
+    if (st == HR_OK)
+        st = hr_py_rings_find(py, &g, &r);
     if (st == HR_OK && (c->json || c->ndjson))
-        gc_json(c, &g);
+        gc_json(c, py, &g, &r);
     else if (st == HR_OK)
-        gc_text(c, py, &g);
+        gc_text(c, py, &g, &r);
+    hr_py_rings_deinit(&r);
     hr_py_gc_deinit(&g);
     return hr_cli_ok(c, st) ? hr_cli_exit(c) : hr_cli_exit_of(st);
 }

@@ -32,9 +32,23 @@ def same_set(doc, keeps, name):
     hr.ok(ours == set(keeps), name, "not foretold: %s" % names(set(keeps) - ours, keeps), "foretold wrongly: %s" % names(ours - set(keeps), keeps))
 
 
+def same_rings(doc, said, name):
+    """The rings that the program made are rings, whole and apart; no ring holds anything that is no garbage."""
+    made = [{int(a, 16) for a in line.split()[1:]} for line in said.splitlines() if line.startswith("ring ")]
+    rings = [{int(a, 16) for a in r["addrs"]} for r in doc["rings"]]
+    for i, m in enumerate(made):
+        within = [r for r in rings if m & r]
+        hr.ok(len(within) == 1 and m <= within[0], f"{name}: ring {i} of the program is one", [len(r) for r in within])
+        others = set().union(*made[:i], *made[i + 1:])
+        hr.ok(within and not within[0] & others, f"{name}: ring {i} is apart from the others")
+    gone = {int(a, 16) for a in doc["garbage"] + doc["uncollectable"]}
+    hr.ok(all(r <= gone for r in rings) and sum(map(len, rings)) == len(set().union(*rings)), f"{name}: rings are garbage, none overlaps")
+    hr.ok(all(r["retained"] >= r["bytes"] > 0 and len(r["types"]) == len(r["addrs"]) for r in doc["rings"]), f"{name}: rings have sizes and types")
+
+
 def one(python, program):
     tag = "%s %s" % (python, program)
-    p, _ = hr.start([python, os.path.join(hr.TOP, "tests/truth/prog/%s.py" % program)], say=b"")
+    p, made = hr.start([python, os.path.join(hr.TOP, "tests/truth/prog/%s.py" % program)], say=b"")
     core = hr.gcore(p.pid, "gc" + python.replace("/", "_"))
     if not core:
         return hr.skip(tag, "no gcore here")
@@ -50,6 +64,7 @@ def one(python, program):
             hr.eq(doc["collect_returns"], returned, f"{tag}{label}: gc.collect() returned {returned}")
             hr.ok(doc["exact"], f"{tag}{label}: the lists are whole")
             same_set(doc, keeps, f"{tag}{label}: the same objects")
+            same_rings(doc, made, tag + label)
     os.unlink(core)
 
 

@@ -273,7 +273,9 @@ static void generator_refs(const struct hr_py_out *o, const struct hr_py_type *t
     uint64_t weak = t->weaklistoffset > 0 ? o->obj + (uint64_t)t->weaklistoffset : 0;
     uint64_t first = o->obj + (uint64_t)py->c->at[HR_PYS_OBJECT];
     if (py->minor < 0x030b) {
-        hr_py_scan_words(o, first, o->obj + t->basicsize, (const uint64_t[2]){weak, 0});
+        uint64_t running = o->obj + (uint64_t)py->c->at[HR_PY_GEN_FRAME] + py->img->word; /* a char before gi_code: the rest of its word is never set */
+        bool has_running = py->c->at[HR_PY_GEN_CODE] == py->c->at[HR_PY_GEN_FRAME] + 2 * (int32_t)py->img->word;
+        hr_py_scan_words(o, first, o->obj + t->basicsize, (const uint64_t[2]){weak, has_running ? running : 0});
         return;
     }
     uint64_t frame = o->obj + (uint64_t)py->c->at[HR_PY_GEN_IFRAME];

@@ -63,7 +63,7 @@ def local_class():
     Local.me = Local()
 
 def build():
-    for c in (Node, Slotted, SubDict, SubList, Final): ring(c, 7)
+    for c in (Node, Slotted, SubDict, SubList, Final): sys.stdout.write('ring %s\n' % ' '.join('%x' % id(o) for o in ring(c, 7)))
     for i in range(5): closure(); generator(); tail(); weak(); kept(); local_class()
     exception()
     l = []; l.append(l)
