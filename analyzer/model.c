@@ -527,8 +527,17 @@ G(g_roots_complete) { boolean(ret, S->heap->roots_complete); }
 G(g_leak_bytes) { num(ret, S->leaks ? S->leaks->bytes : 0); }
 G(g_leak_blocks) { num(ret, S->leaks ? S->leaks->blocks : 0); }
 G(g_leak_count) { num(ret, S->leaks ? S->leaks->list.n : 0); }
-G(g_shared_bytes) { num(ret, S->leaks ? S->leaks->shared_bytes : 0); }
-G(g_shared_blocks) { num(ret, S->leaks ? S->leaks->shared_blocks : 0); }
+
+/* Between pieces of garbage of a collected heap sharing is usual and no leak: is any leak of another kind? */
+static bool leaks_for_good(const struct hr_session *s)
+{
+    for (size_t i = 0; s->leaks && i < s->leaks->list.n; i++)
+        if (!s->runtimes || !hr_runtimes_claims(s->runtimes, s->leaks->list.v[i].head))
+            return true;
+    return false;
+}
+G(g_shared_bytes) { num(ret, leaks_for_good(S) ? S->leaks->shared_bytes : 0); }
+G(g_shared_blocks) { num(ret, leaks_for_good(S) ? S->leaks->shared_blocks : 0); }
 G(g_path) { text(ret, hr_base_name(S->opt.image)); }
 G(g_target) { text(ret, S->image.arch ? S->image.arch->name : "unknown"); }
 static const struct hr_global session_globals[] = {
