@@ -12,6 +12,8 @@ static void py_close(void *self)
         return;
     hr_pytypevec_deinit(&py->types);
     hr_pyfreevec_deinit(&py->freelists);
+    hr_pysamevec_deinit(&py->same);
+    hr_pycontainervec_deinit(&py->containers);
     hr_map_deinit(&py->type_index);
     hr_map_deinit(&py->module_dicts);
     hr_free(py->object);

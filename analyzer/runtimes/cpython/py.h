@@ -53,6 +53,13 @@ HR_VEC(hr_pytypevec, struct hr_py_type)
 struct hr_py_freelist { hr_str name; uint64_t count, bytes; };
 HR_VEC(hr_pyfreevec, struct hr_py_freelist)
 
+/* Equal objects: addr is the first, bytes of one block, waste the blocks of all others. */
+struct hr_py_same { uint64_t addr; uint32_t type; uint8_t kind; uint64_t count, bytes, waste; };
+HR_VEC(hr_pysamevec, struct hr_py_same)
+/* A container with room: capacity and used in items, slack in bytes. */
+struct hr_py_container { uint64_t addr; hr_id node; uint8_t kind; uint64_t capacity, used, slack; };
+HR_VEC(hr_pycontainervec, struct hr_py_container)
+
 struct hr_py {
     struct hr_runtime_in in;
     const struct hr_image *img;
@@ -65,6 +72,9 @@ struct hr_py {
     uint32_t *object;       /* per block: type index of the object in it, HR_NONE = no object */
     hr_id *owner;           /* per block: the block of the object that owns it as a part, HR_NONE */
     struct hr_pyfreevec freelists;
+    bool wasted;            /* hr_py_waste() has run: */
+    struct hr_pysamevec same;
+    struct hr_pycontainervec containers;
     struct hr_bits covered; /* per block: a part whose content its owner's references give; others are read as C */
 };
 enum { HR_PY_NO_TYPE = UINT32_MAX - 1 };
@@ -92,6 +102,11 @@ bool hr_py_immortal(const struct hr_py *py, uint64_t addr);
 /* ---- freelists.c ---- */
 /* Relabels the blocks of freed objects that the interpreter keeps; after objects and parts are known. */
 enum hr_status hr_py_find_freelists(struct hr_py *py) HR_MUST;
+
+/* ---- waste.c ---- */
+/* Fills py->same (most wasteful first) and py->containers, once. */
+enum hr_status hr_py_waste(struct hr_py *py) HR_MUST;
+bool hr_py_container_at(struct hr_py *py, uint64_t addr, const struct hr_py_type *t, struct hr_py_container *ret);
 
 /* ---- refs.c ---- */
 enum hr_py_ref {

@@ -1,0 +1,160 @@
+/* What a Python heap wastes, as facts: strings, bytes and tuples that are there several times, and the slack of containers. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "analyzer/runtimes/cpython/values.h"
+
+enum { MAX_GROUPS = 1 << 24, MAX_TEXT = 1 << 20, MAX_TUPLE = 64 };
+
+static uint64_t mix(uint64_t h, uint64_t v)
+{
+    h = (h ^ v) * 0x9e3779b97f4a7c15ull;
+    return h ^ h >> 29;
+}
+
+/* All bytes of [addr, addr + n) take part; false when the image lacks some. */
+static bool hash_bytes(const struct hr_py *py, uint64_t addr, uint64_t n, uint64_t *h)
+{
+    while (n) {
+        struct hr_span b = hr_image_peek(py->img, addr, n);
+        if (!b.n)
+            return false;
+        size_t i = 0, have = hr_min(b.n, n);
+        for (; i + 8 <= have; i += 8) {
+            uint64_t w;
+            memcpy(&w, b.p + i, 8);
+            *h = mix(*h, w);
+        }
+        for (; i < have; i++)
+            *h = mix(*h, b.p[i] + 256u);
+        addr += have;
+        n -= have;
+    }
+    return true;
+}
+
+/* Equal objects have equal hashes, and 64 bits are taken for the object itself. */
+static bool hash_object(struct hr_py *py, uint64_t addr, const struct hr_py_type *t, uint64_t *ret)
+{
+    struct hr_py_text_place p;
+    uint64_t n = hr_py_len(py, addr, t), h = mix(t->addr, n);
+    if (t->kind == HR_PK_STR && hr_py_text_place(py, addr, &p) && p.length <= MAX_TEXT) {
+        h = mix(h, p.width);
+        if (!hash_bytes(py, p.data, p.length * p.width, &h))
+            return false;
+    } else if (t->kind == HR_PK_BYTES && n <= MAX_TEXT) {
+        if (!hash_bytes(py, addr + (uint64_t)py->c->at[HR_PY_BYTES_VALUE], n, &h))
+            return false;
+    } else if (t->kind == HR_PK_TUPLE && n && n <= MAX_TUPLE) { /* the same objects in the same order */
+        if (!hash_bytes(py, addr + (uint64_t)py->c->at[HR_PY_TUPLE_ITEMS], n * py->img->word, &h))
+            return false;
+    } else {
+        return false;
+    }
+    *ret = h ? h : 1;
+    return true;
+}
+
+static int by_waste(const void *a, const void *b)
+{
+    const struct hr_py_same *x = a, *y = b;
+    return x->waste != y->waste ? (x->waste < y->waste ? 1 : -1) : x->addr < y->addr ? -1 : x->addr > y->addr;
+}
+
+/* The groups of one, which nobody asks for, go. */
+static void keep_several(struct hr_pysamevec *v)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < v->n; i++)
+        if (v->v[i].count > 1)
+            v->v[n++] = v->v[i];
+    v->n = n;
+    if (n)
+        qsort(v->v, n, sizeof *v->v, by_waste);
+}
+
+static enum hr_status add_same(struct hr_py *py, struct hr_map *index, hr_id id, uint64_t addr, const struct hr_py_type *t)
+{
+    uint64_t h;
+    if (!hash_object(py, addr, t, &h))
+        return HR_OK;
+    uint64_t size = hr_block_size(py->heap, id);
+    uint32_t at = hr_map_get(index, h);
+    if (at != HR_NONE) {
+        py->same.v[at].count++;
+        py->same.v[at].waste += size;
+        return HR_OK;
+    }
+    HR_TRY(hr_map_put(index, h, (uint32_t)py->same.n));
+    return hr_pysamevec_push(&py->same, (struct hr_py_same){addr, py->object[id], t->kind, 1, size, 0});
+}
+
+bool hr_py_container_at(struct hr_py *py, uint64_t addr, const struct hr_py_type *t, struct hr_py_container *ret)
+{
+    uint64_t word = py->img->word, index, slots, each;
+    *ret = (struct hr_py_container){.addr = addr, .kind = t->kind, .used = hr_py_len(py, addr, t)};
+    switch (t->kind) {
+    case HR_PK_LIST:
+        ret->capacity = hr_py_word(py->c, addr, HR_PY_LIST_ALLOCATED);
+        each = word;
+        break;
+    case HR_PK_BYTEARRAY:
+        ret->capacity = hr_py_word(py->c, addr, HR_PY_BYTEARRAY_ALLOC);
+        each = 1;
+        break;
+    case HR_PK_SET:
+        slots = hr_py_word(py->c, addr, HR_PY_SET_MASK) + 1;
+        ret->capacity = slots * 3 / 5; /* it grows when three fifths are taken */
+        each = 2 * word;
+        break;
+    case HR_PK_DICT:
+        if (py->minor < 0x0300) {
+            ret->capacity = (hr_py_word(py->c, addr, HR_PY_DICT_MASK) + 1) * 2 / 3;
+            each = 3 * word;
+            break;
+        }
+        if (hr_py_word(py->c, addr, HR_PY_DICT_VALUES))
+            return false; /* its keys are shared */
+        slots = hr_py_keys_slots(py, hr_py_word(py->c, addr, HR_PY_DICT_KEYS), &index);
+        ret->capacity = slots * 2 / 3;
+        each = hr_py_has(py->c, HR_PY_KEYS_KIND) && hr_py_uint(py->c, hr_py_word(py->c, addr, HR_PY_DICT_KEYS), HR_PY_KEYS_KIND, 1) ? 2 * word : 3 * word;
+        break;
+    default: return false;
+    }
+    if (ret->used == UINT64_MAX || ret->capacity > 1ull << 40)
+        return false;
+    ret->slack = ret->capacity > ret->used ? (ret->capacity - ret->used) * each : 0;
+    return true;
+}
+
+enum hr_status hr_py_waste(struct hr_py *py)
+{
+    struct hr_map index;
+    enum hr_status st = HR_OK;
+    if (py->wasted)
+        return HR_OK;
+    py->wasted = true;
+    py->same.max = MAX_GROUPS;
+    py->containers.max = 1u << 30;
+    hr_map_init(&index, 2 * MAX_GROUPS);
+    for (hr_id id = 0; id < py->heap->n && st == HR_OK; id++) {
+        if (py->object[id] == HR_NONE)
+            continue;
+        const struct hr_py_type t = py->types.v[py->object[id]];
+        uint64_t addr = hr_py_addr(py, id);
+        struct hr_py_container c;
+        if (hr_py_container_at(py, addr, &t, &c)) {
+            c.node = id;
+            st = hr_pycontainervec_push(&py->containers, c);
+        } else {
+            st = add_same(py, &index, id, addr, &t);
+        }
+    }
+    hr_map_deinit(&index);
+    keep_several(&py->same);
+    if (st == HR_LIMIT) {
+        hr_note(py->in.notes, HR_NOTE_DEGRADED, "python.waste", "there are more different strings than heapray compares: some duplicates are not found");
+        st = HR_OK;
+    }
+    return st;
+}
