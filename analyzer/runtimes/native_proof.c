@@ -54,10 +54,12 @@ static int proof_unknown(struct hr_spread *s, hr_type to, uint64_t v, hr_id id, 
     const struct hr_type_row *r = hr_type_get(s->n->types, to);
     if (r->size > hr_block_size(s->h, id) - into && !(r->flags & HR_TF_FLEX))
         return -1;
+    if (!hr_type_is_struct(s->n, to))
+        return 0;
     if (r->size && into % r->size && s->parent0[to] == s->parent0[to + 1])
         return -1; /* neither an element of an array nor a part of anything */
     /* larger is no contradiction: an array, a tail */
-    if (into || !hr_type_is_struct(s->n, to) || hr_fit(s, id, v, r->size) != HR_FIT_EXACT)
+    if (into || hr_fit(s, id, v, r->size) != HR_FIT_EXACT)
         return 0;
     return hr_looks_clean(hr_ops_looks(s, v, to)) ? 1 : -1;
 }
