@@ -50,6 +50,30 @@ def stacks(python):
     hr.eq(main.get("tid"), truth["pid"], f"{python}: main thread's id")
 
 
+SPINS = """import sys, threading, time
+threading.Thread(target=time.sleep, args=(300,)).start()
+def spin(a):
+    n = a
+    while n:
+        n = a
+sys.stdout.write('ready\\n'); sys.stdout.flush()
+spin((1, 2))
+"""
+
+
+def runs(python):
+    p, _ = hr.start([python, "-c", SPINS], env=ENV)
+    core = hr.gcore(p.pid, "py")
+    if not core:
+        return hr.skip(python, "no gcore here")
+    threads = hr.heapray("py", "stacks", core, "--json").json()["threads"]
+    os.unlink(core)
+    hr.eq([(t["tid"], t["frames"][0]["function"]) for t in threads if t["current"]], [(p.pid, "spin")], f"{python}: the thread that runs holds the GIL")
+    top = next((t["frames"][0] for t in threads if t["tid"] == p.pid), None)
+    hr.ok(top and top["file"] == "<string>" and top["line"] in (5, 6), f"{python}: it is in its loop", top)
+    hr.eq({x["name"]: x["type"] for x in top["locals"]}, {"a": "tuple", "n": "tuple"}, f"{python}: its locals")
+
+
 def tasks(python, *pure):
     source = os.path.join(PROG, "py_tasks.py")
     core, truth = dump(python, source, *pure)
@@ -79,5 +103,5 @@ def has_tasks(python):
 
 
 if __name__ == "__main__":
-    hr.main([lambda p=p: stacks(p) for p in interpreters()] +
+    hr.main([lambda p=p: stacks(p) for p in interpreters()] + [lambda p=p: runs(p) for p in interpreters()] +
             [lambda p=p, how=how: tasks(p, *how) for p in interpreters() if has_tasks(p) for how in ((), ("pure",))])
