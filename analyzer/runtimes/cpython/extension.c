@@ -53,10 +53,11 @@ static void odict_refs(const struct hr_py_out *o)
     unsigned word = py->img->word;
     uint64_t mine = o->obj + (uint64_t)py->c->at[HR_PYS_DICT], node = hr_py_word_at(py, mine);
     hr_py_give(o, hr_py_word_at(py, mine + 2 * word), mine + 2 * word, HR_PR_PART, HR_SURE_EXACT);
-    uint64_t used = hr_py_word(py->c, o->obj, HR_PY_DICT_USED);
+    uint64_t used = hr_py_word(py->c, o->obj, HR_PY_DICT_USED), before = 0;
     for (uint64_t i = 0; node && i < used && i < MAX_LINKS; i++) {
-        if (hr_py_block_left(py, node) < 4 * word)
-            return;
+        if (hr_py_block_left(py, node) < 4 * word || hr_py_word_at(py, node + 3 * word) != before)
+            return; /* a node has one predecessor: no list is walked twice, whatever the image says */
+        before = node;
         hr_py_give(o, node, UINT64_MAX, HR_PR_PART, HR_SURE_EXACT);
         hr_py_give(o, hr_py_word_at(py, node), UINT64_MAX, HR_PR_STRONG, HR_SURE_EXACT);
         node = hr_py_word_at(py, node + 2 * word);
@@ -68,10 +69,11 @@ static void lru_refs(const struct hr_py_out *o)
 {
     struct hr_py *py = o->py;
     unsigned word = py->img->word;
-    uint64_t link = hr_py_word_at(py, o->obj + 3 * word);
+    uint64_t link = hr_py_word_at(py, o->obj + 3 * word), before = o->obj;
     for (uint64_t i = 0; link && link != o->obj && i < MAX_LINKS; i++) {
-        if (hr_py_node(py, link) == HR_NONE)
+        if (hr_py_node(py, link) == HR_NONE || hr_py_word_at(py, link + 2 * word) != before)
             return;
+        before = link;
         hr_py_give(o, hr_py_word_at(py, link + 5 * word), UINT64_MAX, HR_PR_VISITED, HR_SURE_EXACT);
         hr_py_give(o, hr_py_word_at(py, link + 6 * word), UINT64_MAX, HR_PR_VISITED, HR_SURE_EXACT);
         if (py->minor >= 0x030b)

@@ -299,10 +299,12 @@ static void deque_refs(const struct hr_py_out *o)
     n = two ? hr_py_word_at(py, head + 4 * word) : hr_py_word(py->c, o->obj, HR_PY_OB_SIZE);
     if (left_i >= items || right_i >= items || n > 1ull << 40)
         return;
-    for (uint64_t i = 0, seen = 0; block && i < MAX_DEQUE_BLOCKS && seen <= n + items; i++) {
+    for (uint64_t i = 0, seen = 0, before = 0; block && i < MAX_DEQUE_BLOCKS && seen <= n + items; i++) {
         uint64_t from = i ? 0 : left_i, to = block == right ? right_i + 1 : items;
-        if (hr_py_block_left(py, block) < (items + 2u) * word)
-            return;
+        uint64_t left_link = hr_py_word_at(py, block + (two ? items + 1 : 0) * word);
+        if (hr_py_block_left(py, block) < (items + 2u) * word || (i && left_link != before))
+            return; /* a block has one left neighbour: no chain is walked twice */
+        before = block;
         hr_py_give(o, block, UINT64_MAX, HR_PR_PART, HR_SURE_EXACT);
         if (n > seen && to > from)
             hr_py_give_array(o, block + (two ? 0 : word) + from * word, hr_min(to - from, n - seen), HR_SURE_EXACT);
