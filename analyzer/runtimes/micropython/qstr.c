@@ -5,7 +5,7 @@
 
 #include "analyzer/runtimes/micropython/mp.h"
 
-enum { MIN_LEN = 20, MAX_LEN = 1 << 16, MAX_TEXT = 512, CHECKED = 40 };
+enum { MIN_LEN = 20, MAX_LEN = 1 << 16, MAX_TEXT = 512, CHECKED = 40, MAX_TRIES = 100000 /* words that look like a first pool; real images have a handful */ };
 
 static uint64_t hash_of(const uint8_t *p, size_t n, unsigned bytes)
 {
@@ -93,7 +93,7 @@ static bool try_forms(struct hr_mp *mp, uint64_t at)
 static bool find_root(struct hr_mp *mp)
 {
     const struct hr_image *img = mp->img;
-    unsigned w = mp->word;
+    unsigned w = mp->word, tries = 0;
     uint64_t top = 1ull << (8 * w - 1);
     for (size_t s = 0; s < img->segs.n; s++) {
         const struct hr_segment *seg = &img->segs.v[s];
@@ -103,7 +103,7 @@ static bool find_root(struct hr_mp *mp)
             if (len < MIN_LEN || len > MAX_LEN || hr_word_load(p, w, img->big) || hr_word_load(p + w, w, img->big) & ~top)
                 continue;
             uint64_t alloc = hr_word_load(p + 2 * w, w, img->big);
-            if (alloc && alloc <= MAX_LEN && try_forms(mp, seg->addr + off))
+            if (alloc && alloc <= MAX_LEN && tries++ < MAX_TRIES && try_forms(mp, seg->addr + off))
                 return true;
         }
     }

@@ -5,7 +5,7 @@
 
 #include "analyzer/runtimes/micropython/mp.h"
 
-enum { MAX_TYPES = 1 << 16, MAX_SELF = 4096 /* self-pointing words: empty list heads are some too */ };
+enum { MAX_TYPES = 1 << 16, MAX_CLASSES = 2000 /* whose module is looked up: thousands do not fit such heaps */, MAX_SELF = 4096 /* self-pointing words: empty list heads are some too */ };
 
 static uint64_t name_index(const struct hr_mp *mp, uint64_t type, bool wide)
 {
@@ -116,7 +116,7 @@ static enum hr_status full_name(struct hr_mp *mp, struct hr_mp_type *t, const ch
     uint64_t dict = hr_mp_slot(mp, t->addr, HR_MPS_LOCALS), w;
     char module[128], qual[256];
     t->full = t->name;
-    if (!t->in_heap || !dict || !hr_mp_map_get(mp, dict + mp->word, "__module__", &w))
+    if (!t->in_heap || !dict || mp->types.n > MAX_CLASSES || !hr_mp_map_get(mp, dict + mp->word, "__module__", &w))
         return HR_OK;
     struct hr_mp_value v = hr_mp_decode(mp, w);
     if (v.what != HR_MPW_QSTR || !hr_mp_qstr(mp, v.u, module, sizeof module))
