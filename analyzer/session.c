@@ -474,7 +474,8 @@ enum hr_status hr_session_hist(struct hr_session *s)
     }
     hr_map_deinit(&index);
     if (st == HR_OK) {
-        qsort(s->hist.v, s->hist.n, sizeof *s->hist.v, by_row_bytes);
+        if (s->hist.n)
+            qsort(s->hist.v, s->hist.n, sizeof *s->hist.v, by_row_bytes);
         s->have_hist = true;
     }
     return fail(s, st, "type histogram");

@@ -204,7 +204,8 @@ static enum hr_status collect_suspects(const struct view *v, struct suspectvec *
         }
     }
     hr_map_deinit(&index);
-    qsort(out->v, out->n, sizeof *out->v, by_weight);
+    if (out->n)
+        qsort(out->v, out->n, sizeof *out->v, by_weight);
     return st;
 }
 

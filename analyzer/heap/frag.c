@@ -175,10 +175,13 @@ static void choose_examples(struct work *w)
 static void finish(struct work *w)
 {
     struct hr_frag *f = w->f;
-    qsort(f->runs.v, f->runs.n, sizeof *f->runs.v, by_size_desc);
+    if (f->runs.n)
+        qsort(f->runs.v, f->runs.n, sizeof *f->runs.v, by_size_desc);
     choose_examples(w);
-    qsort(f->pins.v, f->pins.n, sizeof *f->pins.v, by_arena_bytes);
-    qsort(f->classes.v, f->classes.n, sizeof *f->classes.v, by_arena_size);
+    if (f->pins.n)
+        qsort(f->pins.v, f->pins.n, sizeof *f->pins.v, by_arena_bytes);
+    if (f->classes.n)
+        qsort(f->classes.v, f->classes.n, sizeof *f->classes.v, by_arena_size);
     for (uint32_t i = 0; i < f->pins.n; i++) {
         struct hr_frag_arena *a = &f->arenas.v[f->pins.v[i].arena];
         if (!a->npins++)
