@@ -7,13 +7,16 @@
 
 struct hr_session_model {
     struct hr_model model;
-    struct hr_table tables[12];
+    struct hr_table tables[16];
     struct hr_attr object_attrs[16];
     struct hr_global globals[16];
 };
 /* Fills the tables; columns that are not computed yet get their pointers by hr_model_refresh() after hr_session_need(). */
 void hr_model_init(struct hr_session_model *m, struct hr_session *s);
 void hr_model_refresh(struct hr_session_model *m, struct hr_session *s);
+
+/* The tables of a Python heap (model_python.c); returns how many. */
+size_t hr_model_python(struct hr_table *t, struct hr_session *s);
 
 /* The types around a ring, joined by " -> ", at most 6 named; unescaped. */
 char *hr_ring_types(struct hr_session *s, const uint32_t *members, uint32_t n, char *buf, size_t cap);

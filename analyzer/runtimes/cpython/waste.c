@@ -113,8 +113,8 @@ bool hr_py_container_at(struct hr_py *py, uint64_t addr, const struct hr_py_type
             each = 3 * word;
             break;
         }
-        if (hr_py_word(py->c, addr, HR_PY_DICT_VALUES))
-            return false; /* its keys are shared */
+        if (hr_py_word(py->c, addr, HR_PY_DICT_VALUES)) /* its keys are shared, with all empty dicts in 3.8 to 3.10 */
+            return !ret->used;
         slots = hr_py_keys_slots(py, hr_py_word(py->c, addr, HR_PY_DICT_KEYS), &index);
         ret->capacity = slots * 2 / 3;
         each = hr_py_has(py->c, HR_PY_KEYS_KIND) && hr_py_uint(py->c, hr_py_word(py->c, addr, HR_PY_DICT_KEYS), HR_PY_KEYS_KIND, 1) ? 2 * word : 3 * word;
