@@ -13,7 +13,10 @@ static enum hr_status cached(struct hr_py *py, hr_id id, const char *name)
 {
     hr_str s;
     HR_TRY(hr_strs_addz(py->img->strs, name, &s));
-    hr_heap_relabel(py->heap, id, HR_CACHED);
+    /* What malloc handed out stays in use in malloc's own accounts, which equal its statistics. */
+    const struct hr_arena *a = &py->heap->arenas.v[hr_block_arena(py->heap, id)];
+    if (!strcmp(py->heap->allocators.v[a->allocator].name, "pymalloc"))
+        hr_heap_relabel(py->heap, id, HR_CACHED);
     for (size_t i = 0; i < py->freelists.n; i++)
         if (py->freelists.v[i].name == s) {
             py->freelists.v[i].count++;
