@@ -100,14 +100,8 @@ static void print_options(struct hr_out *o)
     }
 }
 
-static void print_help(struct hr_out *o, const struct hr_verb *v)
+static void print_usage(struct hr_out *o)
 {
-    if (v && v != verbs[0]) {
-        hr_outf(o, "usage: heapray %s%s%s%s [OPTION...]\n\n", v->name, v->needs_image ? " CORE" : "", *v->args ? " " : "", v->args);
-        hr_out_wrap(o, 0, v->help);
-        hr_outf(o, "\nAll options: heapray --help. Manual: man heapray-%.*s\n", (int)strcspn(v->name, " "), v->name);
-        return;
-    }
     hr_outf(o, "heapray: where did the memory go? X-rays for the heap of a dead, distant or tiny program.\n\n"
                "usage: heapray CORE [OPTION...]            one screen: what filled the heap, what leaked\n"
                "       heapray VERB CORE [ARGUMENT...] [OPTION...]\n\nverbs:\n");
@@ -116,6 +110,17 @@ static void print_help(struct hr_out *o, const struct hr_verb *v)
         snprintf(left, sizeof left, "%s%s%s", verbs[i]->name, *verbs[i]->args ? " " : "", verbs[i]->args);
         hr_outf(o, "  %-16s %s\n", left, verbs[i]->summary);
     }
+}
+
+static void print_help(struct hr_out *o, const struct hr_verb *v)
+{
+    if (v && v != verbs[0]) {
+        hr_outf(o, "usage: heapray %s%s%s%s [OPTION...]\n\n", v->name, v->needs_image ? " CORE" : "", *v->args ? " " : "", v->args);
+        hr_out_wrap(o, 0, v->help);
+        hr_outf(o, "\nAll options: heapray --help. Manual: man heapray-%.*s\n", (int)strcspn(v->name, " "), v->name);
+        return;
+    }
+    print_usage(o);
     hr_outf(o, "\noptions:\n");
     print_options(o);
     hr_outf(o, "\nexit status: 0 fine, 1 findings, 2 wrong usage or rules, 3 unreadable input, 4 weakened answers\n"
@@ -248,7 +253,8 @@ static int choose_image(struct hr_cli *c, const struct hr_list *words, size_t *a
                                 *c->verb->args ? " " : "", c->verb->args);
         struct hr_out err;
         hr_out_init(&err, stderr, c->color);
-        print_help(&err, NULL);
+        print_usage(&err);
+        hr_outf(&err, "\nheapray --help lists the options.\n");
         return HR_EXIT_USAGE;
     }
     const char *image = c->opt.image = words->v[(*at)++];
