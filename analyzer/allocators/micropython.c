@@ -1,4 +1,6 @@
 /* MicroPython's collected heap: every allocation (a HEAD block and its TAILs) is one used block, a run of FREE one free block. */
+#include <string.h>
+
 #include <stdio.h>
 
 #include "analyzer/allocators/allocators.h"
@@ -97,8 +99,19 @@ static enum hr_status declare(struct micropython *a, struct hr_image *img, struc
     return HR_OK;
 }
 
+/* The search reads every word. A microcontroller has few, and so has a small process (MicroPython's unix port); a large one is
+ * searched only when its program says that it is one. */
+static bool worth_searching(const struct hr_allocator_in *in)
+{
+    enum { SMALL_PROCESS = 64 << 20 };
+    return strcmp(in->image->format, "elf-core") || in->image->bare || in->image->dumped_bytes <= SMALL_PROCESS ||
+           (in->types && hr_sym_find(in->types, "mp_state_ctx", HR_NONE));
+}
+
 static enum hr_status open(struct hr_allocator_in *in, void **self_ret)
 {
+    if (!worth_searching(in))
+        return HR_ABSENT;
     struct micropython *a = hr_zalloc(1, sizeof *a);
     if (!a)
         return HR_NOMEM;
