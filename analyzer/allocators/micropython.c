@@ -1,7 +1,6 @@
 /* MicroPython's collected heap: every allocation (a HEAD block and its TAILs) is one used block, a run of FREE one free block. */
-#include <string.h>
-
 #include <stdio.h>
+#include <string.h>
 
 #include "analyzer/allocators/allocators.h"
 #include "analyzer/allocators/micropython/mpy.h"
