@@ -65,8 +65,19 @@ static enum hr_status find_all(struct hr_mp *mp)
     return hr_mp_find_objects(mp);
 }
 
+/* The allocator has looked already: searching all memory again for what is not there would cost as much as marking it. */
+static bool has_heap(const struct hr_heap *h)
+{
+    for (size_t i = 0; i < h->allocators.n; i++)
+        if (!strcmp(h->allocators.v[i].name, "micropython"))
+            return true;
+    return false;
+}
+
 static enum hr_status mp_open(struct hr_runtime_in *in, void **self_ret, char *version, size_t vcap, char *evidence, size_t ecap)
 {
+    if (!has_heap(in->heap))
+        return HR_ABSENT;
     struct hr_mp *mp = hr_zalloc(1, sizeof *mp);
     if (!mp)
         return HR_NOMEM;
