@@ -175,7 +175,9 @@ enum hr_status hr_session_roots(struct hr_session *s)
         .notes = &s->notes,
     };
     gate(s);
-    return fail(s, hr_runtimes_open(&s->rin, &s->runtimes), "finding roots");
+    HR_TRY(fail(s, hr_runtimes_open(&s->rin, &s->runtimes), "finding roots"));
+    s->native = hr_runtimes_self(s->runtimes, "native");
+    return HR_OK;
 }
 
 static bool claims(void *ctx, hr_id node)
@@ -417,17 +419,15 @@ static int by_row_bytes(const void *a, const void *b)
 uint64_t hr_hist_key(const struct hr_session *s, hr_id id)
 {
     hr_type t = s->heap->type ? s->heap->type[id] : 0;
-    void *native = t ? NULL : hr_runtimes_self(s->runtimes, "native");
-    return t ? t : 1ull << 32 | (native ? hr_native_group_of(native, id) : HR_NONE);
+    return t ? t : 1ull << 32 | (s->native ? hr_native_group_of(s->native, id) : HR_NONE);
 }
 
 char *hr_hist_name(const struct hr_session *s, const struct hr_typerow *r, char *buf, size_t cap)
 {
     const struct hr_group *groups;
-    void *native = hr_runtimes_self(s->runtimes, "native");
     if (r->type)
         return hr_type_name(s->types, r->type, buf, cap);
-    if (native && r->group < hr_native_groups(native, &groups))
+    if (s->native && r->group < hr_native_groups(s->native, &groups))
         snprintf(buf, cap, "%s", groups[r->group].name);
     else
         snprintf(buf, cap, "untyped");

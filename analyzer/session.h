@@ -41,6 +41,7 @@ struct hr_session {
     struct hr_stacks *stacks;      /* with locals when want_types */
     struct hr_runtime_in rin;
     struct hr_runtimes *runtimes;
+    void *native;                  /* the native runtime's self, NULL none: asked once per block by the histogram */
     bool replaces_file;            /* something will be renamed at the end: the gate must leave that */
     bool gated;
     bool want_types;               /* decided before the roots are made: DWARF is read for roots and locals */
