@@ -1,3 +1,4 @@
+#include "analyzer/base/mem.h"
 #include "analyzer/sandbox.h"
 
 #include "analyzer/types/child.h"
@@ -49,18 +50,6 @@ void hr_sandbox_start(void)
  * it counts). Measured need is below 1 time the input for blocks of 64 bytes on average, 3 times for the smallest. */
 #define SPARE (2ull << 30)
 
-static uint64_t mapped_now(void)
-{
-    unsigned long long pages = 0;
-    FILE *f = fopen("/proc/self/statm", "re");
-    if (f) {
-        if (fscanf(f, "%llu", &pages) != 1)
-            pages = 0;
-        fclose(f);
-    }
-    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
 /* The stack grows on demand, and no room for that is a crash where no memory for malloc is an answer. */
 static __attribute__((noinline)) void claim_stack(void)
 {
@@ -74,7 +63,7 @@ void hr_sandbox_memory(uint64_t most)
     static bool known;
     static rlim_t given; /* by whoever started us */
     struct rlimit r;
-    uint64_t mapped = mapped_now(), want;
+    uint64_t mapped = hr_mem_mapped(), want;
     if (!mapped || getrlimit(RLIMIT_AS, &r))
         return;
     claim_stack();

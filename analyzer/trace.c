@@ -78,13 +78,11 @@ char *hr_ring_types(struct hr_session *s, const uint32_t *members, uint32_t n, c
     size_t at = 0;
     buf[0] = 0;
     hr_type last = 0;
-    uint32_t named = 0, same = 0;
+    uint32_t named = 0;
     for (uint32_t i = 0; i < n && named < 6 && at + 8 < cap; i++) {
         hr_type t = hr_node_type(s->heap, members[i]);
-        if (i && t == last && t) {
-            same++;
+        if (i && t == last && t)
             continue;
-        }
         char type[256];
         hr_describe_type(s, members[i], type, sizeof type);
         at += (size_t)snprintf(buf + at, cap - at, "%s%s", at ? " -> " : "", type);
@@ -93,6 +91,5 @@ char *hr_ring_types(struct hr_session *s, const uint32_t *members, uint32_t n, c
         last = t;
         named++;
     }
-    (void)same;
     return buf;
 }

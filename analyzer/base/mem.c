@@ -1,8 +1,10 @@
 #include "analyzer/base/mem.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char *const status_names[] = {
     [HR_OK] = "ok",           [HR_ABSENT] = "not there",          [HR_CORRUPT] = "corrupt input",
@@ -59,3 +61,15 @@ char *hr_strndup(const char *s, size_t n)
 }
 
 char *hr_strdup(const char *s) { return s ? hr_strndup(s, strlen(s)) : NULL; }
+
+uint64_t hr_mem_mapped(void)
+{
+    unsigned long long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+    if (f) {
+        if (fscanf(f, "%llu", &pages) != 1)
+            pages = 0;
+        fclose(f);
+    }
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}

@@ -18,6 +18,9 @@ char *hr_strndup(const char *s, size_t n) HR_MUST;
 void hr_mem_fail(uint64_t nth, bool and_after);
 uint64_t hr_mem_count(void); /* allocations asked for since the last hr_mem_fail() */
 
+/* Bytes of address space this process has mapped now; 0 when the system does not say. For limits that have to lie above it. */
+uint64_t hr_mem_mapped(void);
+
 /* Releases *(void **)p; for __attribute__((cleanup)). */
 void hr_free_cleanup(void *p);
 #define HR_AUTOFREE __attribute__((cleanup(hr_free_cleanup)))

@@ -1,3 +1,4 @@
+#include "analyzer/base/mem.h"
 #include "analyzer/types/child.h"
 
 #include <errno.h>
@@ -77,18 +78,6 @@ static void first_to_die(void)
         fputs("1000", f);
         fclose(f);
     }
-}
-
-static uint64_t mapped_now(void)
-{
-    unsigned long long pages = 0;
-    FILE *f = fopen("/proc/self/statm", "r");
-    if (f) {
-        if (fscanf(f, "%llu", &pages) != 1)
-            pages = 0;
-        fclose(f);
-    }
-    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 static void limit(int what, uint64_t value)
@@ -199,7 +188,7 @@ enum hr_status hr_child_run(hr_child_fn *fn, void *ctx, const struct hr_child_li
         snprintf(why, cap, "had no memory for its answer");
         return HR_NOMEM;
     }
-    uint64_t mapped = mapped_now();
+    uint64_t mapped = hr_mem_mapped();
     enum hr_status st = HR_IO;
     pid_t pid = fork();
     if (pid == 0)
