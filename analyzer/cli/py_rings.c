@@ -6,7 +6,7 @@
 
 struct find {
     struct hr_py *py;
-    struct hr_u64vec addr;       /* the garbage */
+    struct hr_u64vec addr;       /* the garbage, then what goes with it by reference count */
     uint32_t *index;             /* block -> place in addr, HR_NONE */
     struct hr_graph *g, *over;   /* between objects; between components */
     uint32_t *comp, *start, *member; /* component of each; members of each: member[start[c] .. start[c + 1]) */
@@ -53,10 +53,43 @@ static void component_edges(void *ctx, uint32_t c, hr_graph_emit_fn *fn, void *f
     }
 }
 
+/* What goes with the garbage by its reference count alone: the collector does not track strings, numbers or dicts of such, but they hang
+ * below and are freed as soon as the last reference to them is. */
+struct release { struct find *f; uint32_t *left; enum hr_status st; };
+
+static void release_ref(void *ctx, uint64_t target, uint32_t off, enum hr_py_ref kind, uint8_t surety)
+{
+    struct release *r = ctx;
+    struct find *f = r->f;
+    (void)off, (void)surety;
+    hr_id id = kind == HR_PR_STRONG || kind == HR_PR_UNVISITED || kind == HR_PR_TYPE ? hr_py_node(f->py, target) : HR_NONE;
+    if (id >= f->py->heap->n || f->index[id] != HR_NONE || r->st != HR_OK || hr_py_immortal(f->py, target))
+        return;
+    if (!r->left[id]) {
+        int64_t n = hr_py_refcount(f->py, target);
+        r->left[id] = n > 0 && n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+    }
+    if (--r->left[id])
+        return;
+    f->index[id] = (uint32_t)f->addr.n;
+    r->st = hr_u64vec_push(&f->addr, target);
+}
+
+static enum hr_status release_below(struct find *f)
+{
+    HR_AUTOFREE uint32_t *left = hr_zalloc((size_t)f->py->heap->n + 1, sizeof *left);
+    struct release r = {f, left, left ? HR_OK : HR_NOMEM};
+    for (size_t i = 0; r.st == HR_OK && i < f->addr.n; i++) {
+        const struct hr_py_type t = f->py->types.v[f->py->object[hr_py_node(f->py, f->addr.v[i])]];
+        hr_py_refs(f->py, f->addr.v[i], &t, release_ref, &r);
+    }
+    return r.st;
+}
+
 static enum hr_status collect_garbage(struct find *f, const struct hr_py_gc *g)
 {
     size_t blocks = (size_t)f->py->heap->n + 1;
-    f->addr.max = g->garbage.n + g->uncollectable.n + 1;
+    f->addr.max = blocks;
     f->index = hr_alloc(blocks * sizeof *f->index);
     if (!f->index)
         return HR_NOMEM;
@@ -68,6 +101,7 @@ static enum hr_status collect_garbage(struct find *f, const struct hr_py_gc *g)
             HR_TRY(hr_u64vec_push(&f->addr, v->v[i]));
         }
     }
+    HR_TRY(release_below(f));
     f->self = hr_zalloc(f->addr.n + 1, 1);
     f->comp = hr_zalloc(f->addr.n + 1, sizeof *f->comp);
     f->member = hr_zalloc(f->addr.n + 1, sizeof *f->member);

@@ -68,8 +68,40 @@ def one(python, program):
     os.unlink(core)
 
 
+def below(python):
+    """What rings retain differs by just the blocks that hang below: pymalloc gives multiples of 16 bytes up to 512."""
+    p, said = hr.start([python, os.path.join(hr.TOP, "tests/truth/prog/garbage_below.py")], say=b"")
+    core = hr.gcore(p.pid, "below" + python.replace("/", "_"))
+    p.kill()
+    if not core:
+        return hr.skip(python, "no gcore here")
+    doc = hr.heapray("py", "gc", core, "--json").json()
+    made = {int(line.split()[1]): line.split()[2] for line in said.splitlines() if line.startswith("ring ")}
+    head, big, real = (int(n) for n in next(line for line in said.splitlines() if line.startswith("sizes ")).split()[1:])
+
+    def block(n):
+        return -(-n // 16) * 16
+
+    def retained(which):
+        return next(r["retained"] for r in doc["rings"] if hex(int(made[which], 16)) in r["addrs"])
+
+    def of_bytes(n):
+        return block(head + 1 + n)
+    for size in 100, 300, 450:
+        hr.eq(retained(size) - retained(0), of_bytes(size + 1), f"{python}: {size + 1} bytes that a ring alone holds are retained by it")
+    hr.eq(retained(-1), retained(0), f"{python}: what somebody else holds is not")
+    tuples = 80 + 96 if "/2." in python or "/3.6" in python or "/3.7" in python else 64 + 80 # of 2 and 4 items, behind the collector's head
+    numbers = block(big) + (0 if "/2." in python else block(real)) # 2.7 keeps floats in blocks of many
+    hr.eq(retained(-2) - retained(0), of_bytes(201) + of_bytes(301) + tuples + numbers, f"{python}: nested tuples: all that hangs below")
+    os.unlink(core)
+
+
 if __name__ == "__main__":
     todo = []
+    for p in interpreters():
+        def hangs(p=p):
+            below(p)
+        todo.append(hangs)
     for p in interpreters():
         for g in PROGRAMS:
             def test(p=p, g=g):
