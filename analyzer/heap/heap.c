@@ -5,7 +5,7 @@
 /* The piece of a block: the last whose first block is not after it. Every piece has blocks. */
 uint32_t hr_block_piece(const struct hr_heap *h, hr_id id)
 {
-    size_t lo = 0, hi = h->pieces.n;
+    size_t k = id / HR_WHERE_IDS, lo = h->where.of_id.v[k], hi = (size_t)h->where.of_id.v[k + 1] + 1;
     while (hi - lo > 1) {
         size_t mid = lo + (hi - lo) / 2;
         if (h->pieces.v[mid].block0 <= id)
@@ -15,14 +15,6 @@ uint32_t hr_block_piece(const struct hr_heap *h, hr_id id)
     }
     return (uint32_t)lo;
 }
-
-static uint64_t addr_in(const struct hr_heap *h, uint32_t piece, hr_id id)
-{
-    const struct hr_piece *p = &h->pieces.v[piece];
-    return p->addr + ((uint64_t)h->granule[id] << p->shift);
-}
-
-uint64_t hr_block_addr(const struct hr_heap *h, hr_id id) { return addr_in(h, hr_block_piece(h, id), id); }
 
 uint32_t hr_block_region(const struct hr_heap *h, hr_id id) { return h->pieces.v[hr_block_piece(h, id)].region; }
 
@@ -37,7 +29,8 @@ uint64_t hr_block_next(struct hr_block_iter *it)
     if (it->piece + 1 < h->pieces.n && it->id >= h->pieces.v[it->piece + 1].block0)
         it->piece++;
     it->region = h->pieces.v[it->piece].region;
-    return addr_in(h, it->piece, it->id++);
+    const struct hr_piece *p = &h->pieces.v[it->piece];
+    return p->addr + ((uint64_t)h->granule[it->id++] << p->shift);
 }
 
 uint64_t hr_node_addr(const struct hr_heap *h, hr_id node)

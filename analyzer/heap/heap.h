@@ -141,7 +141,7 @@ struct hr_where_line {
     uint32_t rank;             /* id of the first start in or after this line */
     uint32_t spare;
 };
-enum { HR_WHERE_BITS = 448 };
+enum { HR_WHERE_BITS = 448, HR_WHERE_IDS = 64 };
 
 /* Address -> piece: a hash of 1 MiB slots; a slot that many pieces share has a table of its 4 KiB pages. */
 struct hr_where_slot {
@@ -155,6 +155,7 @@ struct hr_where {
     uint64_t nslots;           /* power of two */
     struct hr_u32vec page;     /* per page: last piece of the slot that begins at or before it, else the first */
     struct hr_u32vec wide;     /* pieces with a last block too long for slots: searched when no slot is found */
+    struct hr_u32vec of_id;    /* per 64 ids: the piece of the first of them (and one entry behind) */
     struct hr_where_line *line;
     uint64_t nlines;
     void *line_mem;            /* what `line` is aligned in */
@@ -195,8 +196,12 @@ static inline uint64_t hr_block_size(const struct hr_heap *h, hr_id id)
     uint32_t s = h->size[id];
     return __builtin_expect(s != UINT32_MAX, 1) ? s : h->big_size.v[hr_map_get(&h->big, id)];
 }
-uint64_t hr_block_addr(const struct hr_heap *h, hr_id id);       /* O(log pieces) */
-uint32_t hr_block_piece(const struct hr_heap *h, hr_id id);      /* O(log pieces) */
+uint32_t hr_block_piece(const struct hr_heap *h, hr_id id);      /* of 64 neighbours at most: next to O(1) */
+static inline uint64_t hr_block_addr(const struct hr_heap *h, hr_id id)
+{
+    const struct hr_piece *p = &h->pieces.v[hr_block_piece(h, id)];
+    return p->addr + ((uint64_t)h->granule[id] << p->shift);
+}
 uint32_t hr_block_region(const struct hr_heap *h, hr_id id);
 static inline uint32_t hr_block_arena(const struct hr_heap *h, hr_id id)
 {

@@ -219,11 +219,26 @@ static enum hr_status make_pages(struct hr_heap *h)
     return HR_OK;
 }
 
+static enum hr_status number_pieces(struct hr_heap *h)
+{
+    struct hr_u32vec *of = &h->where.of_id;
+    uint64_t n = h->n / HR_WHERE_IDS + 2;
+    of->max = n;
+    HR_TRY(hr_u32vec_reserve(of, n));
+    for (uint32_t k = 0, piece = 0; k < n; k++) {
+        while (piece + 1 < h->pieces.n && h->pieces.v[piece + 1].block0 <= (uint64_t)k * HR_WHERE_IDS)
+            piece++;
+        of->v[of->n++] = piece;
+    }
+    return HR_OK;
+}
+
 enum hr_status hr_where_build(struct hr_heap *h)
 {
     if (!h->pieces.n)
         return HR_OK;
     close_pieces(h);
+    HR_TRY(number_pieces(h));
     HR_TRY(make_lines(h));
     HR_TRY(alloc_slots(h));
     HR_TRY(fill_slots(h));
@@ -234,6 +249,7 @@ void hr_where_deinit(struct hr_where *w)
 {
     hr_free(w->slot);
     hr_free(w->line_mem);
+    hr_u32vec_deinit(&w->of_id);
     hr_u32vec_deinit(&w->page);
     hr_u32vec_deinit(&w->wide);
     *w = (struct hr_where){0};

@@ -35,17 +35,16 @@ uint32_t hr_image_seg_above(const struct hr_image *img, uint64_t addr)
     return lo;
 }
 
-/* The segment of the last look-up, for callers without a hint of their own. Only a guess that is checked, so threads may race
- * for it. */
+/* For callers without a hint of their own. */
 static const struct hr_segment *find_again(const struct hr_image *img, uint64_t addr)
 {
-    uint32_t i = __atomic_load_n(&img->last, __ATOMIC_RELAXED);
+    uint32_t *guess = hr_image_guess(img, addr), i = __atomic_load_n(guess, __ATOMIC_RELAXED);
     if (i < img->segs.n && addr - img->segs.v[i].addr < img->segs.v[i].msize)
         return &img->segs.v[i];
     i = hr_image_seg_above(img, addr);
     if (i >= img->segs.n || addr < img->segs.v[i].addr)
         return NULL;
-    __atomic_store_n(&((struct hr_image *)img)->last, i, __ATOMIC_RELAXED);
+    __atomic_store_n(guess, i, __ATOMIC_RELAXED);
     return &img->segs.v[i];
 }
 

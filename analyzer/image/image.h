@@ -86,6 +86,9 @@ struct hr_thread {
 };
 HR_VEC(hr_threadvec, struct hr_thread)
 
+/* Reads of a heap jump between its segments: one guess per 128 KiB, kept for 256 MiB, finds nearly all without a search. */
+enum { HR_IMAGE_NEAR = 2048, HR_IMAGE_NEAR_SHIFT = 17 };
+
 struct hr_image {
     const char *format;     /* "elf-core", "raw", … static string */
     hr_str path;            /* of the dump, for reports */
@@ -114,7 +117,7 @@ struct hr_image {
     void **owned;           /* memory behind segments that came from no mapped file; freed with the image */
     size_t nowned;
     bool sealed;
-    uint32_t last;          /* index of the segment found last: a hint of hr_image_find() */
+    uint32_t near[HR_IMAGE_NEAR]; /* index of the segment last found for addresses of this hash: a guess that is checked */
 };
 
 void hr_image_init(struct hr_image *img, struct hr_strs *strs, struct hr_notes *notes);
@@ -140,10 +143,7 @@ struct hr_span hr_image_peek(const struct hr_image *img, uint64_t addr, uint64_t
 size_t hr_image_read(const struct hr_image *img, uint64_t addr, void *buf, size_t n);
 /* Fixed-size loads in the image's byte order; false when any byte is absent. */
 bool hr_image_uint(const struct hr_image *img, uint64_t addr, unsigned bytes, uint64_t *ret);
-static inline bool hr_image_word(const struct hr_image *img, uint64_t addr, uint64_t *ret)
-{
-    return hr_image_uint(img, addr, img->word, ret);
-}
+static inline bool hr_image_word(const struct hr_image *img, uint64_t addr, uint64_t *ret);
 /* Reads a NUL-terminated string of at most max-1 bytes; false when absent. Cut strings are still terminated. */
 bool hr_image_cstr(const struct hr_image *img, uint64_t addr, char *buf, size_t max);
 /* The module whose extent holds addr, or HR_NONE. */
@@ -153,6 +153,26 @@ uint32_t hr_image_module_at(const struct hr_image *img, uint64_t addr);
 static inline uint64_t hr_word_load(const uint8_t *p, unsigned word, bool big)
 {
     return word == 8 ? hr_load64(p, big) : hr_load32(p, big);
+}
+
+/* A guess at the segment of addr; threads may race for the guesses. */
+static inline uint32_t *hr_image_guess(const struct hr_image *img, uint64_t addr)
+{
+    return &((struct hr_image *)img)->near[addr >> HR_IMAGE_NEAR_SHIFT & (HR_IMAGE_NEAR - 1)];
+}
+
+static inline bool hr_image_word(const struct hr_image *img, uint64_t addr, uint64_t *ret)
+{
+    uint32_t i = __atomic_load_n(hr_image_guess(img, addr), __ATOMIC_RELAXED);
+    if (__builtin_expect(i < img->segs.n, 1)) {
+        const struct hr_segment *s = &img->segs.v[i];
+        uint64_t off = addr - s->addr;
+        if (__builtin_expect(off < s->bytes.n && s->bytes.n - off >= 8, 1)) {
+            *ret = hr_word_load(s->bytes.p + off, img->word, img->big);
+            return true;
+        }
+    }
+    return hr_image_uint(img, addr, img->word, ret);
 }
 
 /* Runs BODY (an always-inline function of (ctx…, const uint8_t *p, size_t nwords, unsigned word, bool big)) specialised

@@ -41,7 +41,11 @@ enum hr_status hr_cpython_find(const struct hr_image *img, struct hr_types *type
 static inline unsigned hr_py_minor(const struct hr_cpython *p) { return p->hexversion >> 16; } /* 0x0207, 0x030b, … */
 static inline bool hr_py_has(const struct hr_cpython *p, enum hr_py_fact f) { return p->at[f] != HR_PY_ABSENT; }
 /* The pointer-sized word / an unsigned integer at member `f` of the structure at `base`; 0 when absent or not in the image. */
-uint64_t hr_py_word(const struct hr_cpython *p, uint64_t base, enum hr_py_fact f);
+static inline uint64_t hr_py_word(const struct hr_cpython *p, uint64_t base, enum hr_py_fact f)
+{
+    uint64_t v;
+    return base && hr_py_has(p, f) && hr_image_word(p->image, base + (uint64_t)p->at[f], &v) ? v : 0;
+}
 uint64_t hr_py_uint(const struct hr_cpython *p, uint64_t base, enum hr_py_fact f, unsigned bytes);
 /* Address of a variable of the interpreter's module: NAME, then NAME.lto_priv.N; 0 when there is no such symbol. */
 uint64_t hr_py_symbol(const struct hr_cpython *p, const char *name);

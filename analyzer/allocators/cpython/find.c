@@ -5,11 +5,6 @@
 
 #include "analyzer/allocators/cpython/layout.h"
 
-uint64_t hr_py_word(const struct hr_cpython *p, uint64_t base, enum hr_py_fact f)
-{
-    return hr_py_uint(p, base, f, p->image->word);
-}
-
 uint64_t hr_py_uint(const struct hr_cpython *p, uint64_t base, enum hr_py_fact f, unsigned bytes)
 {
     uint64_t v;
