@@ -60,6 +60,10 @@ HR_VEC(hr_pysamevec, struct hr_py_same)
 struct hr_py_container { uint64_t addr; hr_id node; uint8_t kind; uint64_t capacity, used, slack; };
 HR_VEC(hr_pycontainervec, struct hr_py_container)
 
+/* The types met last, by a hash of their addresses: nearly every object asks for its own. */
+enum { HR_PY_RECENT_BITS = 10 };
+struct hr_py_recent { uint64_t addr; uint32_t type; };
+
 struct hr_py {
     struct hr_runtime_in in;
     const struct hr_image *img;
@@ -69,6 +73,7 @@ struct hr_py {
     struct hr_pytypevec types;
     struct hr_map module_dicts; /* addresses of the dicts of modules */
     struct hr_map type_index;   /* address -> index in types; negative answers are kept, too (HR_PY_NO_TYPE) */
+    struct hr_py_recent recent[1 << HR_PY_RECENT_BITS];
     uint32_t *object;       /* per block: type index of the object in it, HR_NONE = no object */
     hr_id *owner;           /* per block: the block of the object that owns it as a part, HR_NONE */
     struct hr_pyfreevec freelists;

@@ -165,8 +165,18 @@ static bool read_type(struct hr_py *py, uint64_t addr, struct hr_py_type *t)
     return true;
 }
 
-uint32_t hr_py_type_at(struct hr_py *py, uint64_t addr)
+/* Most words that are asked about lead into small blocks: no type object fits there, and nothing need be remembered. */
+static bool too_small(const struct hr_py *py, uint64_t addr)
 {
+    uint64_t into;
+    hr_id id = hr_heap_at(py->heap, addr, &into);
+    return id != HR_NONE && hr_block_size(py->heap, id) < into + (uint64_t)py->c->at[HR_PYS_TYPEOBJECT];
+}
+
+static uint32_t read_at(struct hr_py *py, uint64_t addr)
+{
+    if (too_small(py, addr))
+        return HR_NONE;
     uint32_t at = hr_map_get(&py->type_index, addr);
     if (at != HR_NONE)
         return at == HR_PY_NO_TYPE ? HR_NONE : at;
@@ -187,5 +197,16 @@ uint32_t hr_py_type_at(struct hr_py *py, uint64_t addr)
         py->types.v[at].name = id;
         py->types.v[at].row = row;
     }
+    return at;
+}
+
+uint32_t hr_py_type_at(struct hr_py *py, uint64_t addr)
+{
+    struct hr_py_recent *r = &py->recent[addr * 0x9e3779b97f4a7c15ull >> (64 - HR_PY_RECENT_BITS)];
+    if (r->addr == addr && addr)
+        return r->type;
+    uint32_t at = read_at(py, addr);
+    if (at != HR_NONE)
+        *r = (struct hr_py_recent){addr, at};
     return at;
 }
