@@ -67,14 +67,66 @@ const struct hr_sym *hr_emb_break(struct hr_allocator_in *in, const struct hr_u6
     return best;
 }
 
+void hr_emb_search(const struct hr_image *img, unsigned step, size_t need, hr_emb_look_fn *look, void *ctx)
+{
+    for (size_t s = 0; img->bare && s < img->segs.n; s++) {
+        const struct hr_segment *seg = &img->segs.v[s];
+        if (!(seg->flags & HR_SEG_W) || seg->bytes.n < need)
+            continue;
+        for (uint64_t off = -seg->addr & (step - 1); off <= seg->bytes.n - need;) {
+            uint64_t over = look(ctx, seg->addr + off, seg->bytes.p + off, seg->bytes.n - off);
+            off += over > step ? (over + step - 1) & ~(uint64_t)(step - 1) : step;
+        }
+    }
+}
+
+bool hr_emb_ram(const struct hr_image *img, uint64_t at, uint64_t size)
+{
+    const struct hr_segment *s = hr_image_find(img, at, NULL);
+    return s && s->flags & HR_SEG_W && at - s->addr < s->bytes.n && size <= s->bytes.n - (at - s->addr);
+}
+
+bool hr_emb_filled(const struct hr_image *img, uint64_t at, uint64_t n, uint8_t v, uint64_t *bad_ret)
+{
+    while (n) {
+        struct hr_span s = hr_image_peek(img, at, n);
+        for (size_t i = 0; i < s.n; i++)
+            if (s.p[i] != v) {
+                if (bad_ret)
+                    *bad_ret = at + i;
+                return false;
+            }
+        if (!s.n) {
+            if (bad_ret)
+                *bad_ret = at;
+            return false;
+        }
+        at += s.n;
+        n -= s.n;
+    }
+    return true;
+}
+
+enum hr_status hr_emb_allocator(struct hr_allocator_in *in, const char *name, const char *version, const char *evidence, uint8_t shift,
+                                uint16_t *ret)
+{
+    struct hr_allocator_info info = {.name = name, .stat_in_use = HR_NONE64, .stat_free = HR_NONE64};
+    snprintf(info.version, sizeof info.version, "%s", version);
+    snprintf(info.evidence, sizeof info.evidence, "%s", evidence);
+    return hr_builder_allocator(in->builder, &info, shift, ret);
+}
+
+enum hr_status hr_emb_arena(struct hr_allocator_in *in, uint16_t allocator, uint64_t header, const char *name, uint32_t *ret)
+{
+    struct hr_arena a = {.addr = header, .allocator = allocator};
+    HR_TRY(hr_strs_addz(in->image->strs, name, &a.name));
+    return hr_builder_arena(in->builder, &a, ret);
+}
+
 enum hr_status hr_emb_declare(struct hr_allocator_in *in, const char *name, const char *version, const char *evidence,
                               uint8_t shift, uint64_t header, uint32_t *arena_ret)
 {
-    struct hr_allocator_info info = {.name = name, .stat_in_use = HR_NONE64, .stat_free = HR_NONE64};
-    struct hr_arena a = {.addr = header};
-    snprintf(info.version, sizeof info.version, "%s", version);
-    snprintf(info.evidence, sizeof info.evidence, "%s", evidence);
-    HR_TRY(hr_builder_allocator(in->builder, &info, shift, &a.allocator));
-    HR_TRY(hr_strs_addz(in->image->strs, name, &a.name));
-    return hr_builder_arena(in->builder, &a, arena_ret);
+    uint16_t id;
+    HR_TRY(hr_emb_allocator(in, name, version, evidence, shift, &id));
+    return hr_emb_arena(in, id, header, name, arena_ret);
 }

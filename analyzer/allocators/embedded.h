@@ -4,6 +4,7 @@
 #define HR_ALLOCATORS_EMBEDDED_H
 
 #include "analyzer/allocators/allocators.h"
+#include "analyzer/base/fuel.h"
 
 enum {
     HR_EMB_MAX_CHUNKS = 16 << 20, /* of one heap: 16-byte chunks of 256 MiB, far beyond any such machine */
@@ -23,5 +24,19 @@ enum hr_status hr_emb_declare(struct hr_allocator_in *in, const char *name, cons
                               uint8_t shift, uint64_t header, uint32_t *arena_ret) HR_MUST;
 /* Is x in the ascending vector? */
 bool hr_emb_has(const struct hr_u64vec *v, uint64_t x);
+
+/* Shows every place of a bare machine's writable memory that is aligned to `step` and has `need` bytes behind it: n of them at p.
+ * The function returns how many bytes are its own (the search goes on behind them), 0 when there is nothing here. */
+typedef uint64_t hr_emb_look_fn(void *ctx, uint64_t at, const uint8_t *p, size_t n);
+void hr_emb_search(const struct hr_image *img, unsigned step, size_t need, hr_emb_look_fn *look, void *ctx);
+/* Is the address in memory that the machine can write, with `size` bytes behind it in the image? */
+bool hr_emb_ram(const struct hr_image *img, uint64_t at, uint64_t size);
+/* Do n bytes from `at` all hold v? False when any is absent; *bad_ret (may be NULL): the first that does not. */
+bool hr_emb_filled(const struct hr_image *img, uint64_t at, uint64_t n, uint8_t v, uint64_t *bad_ret);
+/* One arena of an allocator with several, named and without regions yet. */
+enum hr_status hr_emb_arena(struct hr_allocator_in *in, uint16_t allocator, uint64_t header, const char *name, uint32_t *ret) HR_MUST;
+/* The allocator alone, without arenas. */
+enum hr_status hr_emb_allocator(struct hr_allocator_in *in, const char *name, const char *version, const char *evidence, uint8_t shift,
+                                uint16_t *ret) HR_MUST;
 
 #endif
