@@ -309,20 +309,65 @@ static uint64_t weigh(void *ctx, uint32_t node)
     return node < h->n && alive(h->state[node]) ? hr_block_size(h, node) : 0;
 }
 
+/* Words of live stacks and registers that no variable covers: mostly remains of earlier calls, where debug information says what the
+ * variables are. They keep blocks alive, but do not share the retained size of what something surer holds. */
+static bool unsure_root(const struct hr_session *s, hr_id node)
+{
+    unsigned kind = hr_node_root(s->heap, node)->kind;
+    return kind == HR_ROOT_STACK || kind == HR_ROOT_REGISTER;
+}
+
+static bool has_locals(const struct hr_session *s)
+{
+    for (size_t i = 0; i < s->heap->roots.n; i++)
+        if (s->heap->roots.v[i].kind == HR_ROOT_LOCAL)
+            return true;
+    return false;
+}
+
+struct entries { uint32_t *v, sure, n; }; /* first the sure ones */
+
 /* Leaked blocks are dominated too: the leak heads are entries of their own, so "retained" of a leak is what it holds. */
-static enum hr_status dominator_entries(struct hr_session *s, uint32_t **ret, uint32_t *n_ret)
+static enum hr_status dominator_entries(struct hr_session *s, struct entries *ret)
 {
     HR_TRY(hr_session_reach(s));
-    uint32_t n = s->nentries;
-    uint32_t *e = hr_alloc((n + s->leaks->list.n + 1) * sizeof *e);
+    bool locals = has_locals(s);
+    uint32_t n = 0;
+    uint32_t *e = hr_alloc((s->nentries + s->leaks->list.n + 1) * sizeof *e);
     if (!e)
         return HR_NOMEM;
-    memcpy(e, s->entries, n * sizeof *e);
+    for (uint32_t i = 0; i < s->nentries; i++)
+        if (!locals || !unsure_root(s, s->entries[i]))
+            e[n++] = s->entries[i];
     for (size_t i = 0; i < s->leaks->list.n; i++)
         e[n++] = s->leaks->list.v[i].head;
-    *ret = e;
-    *n_ret = n;
+    ret->sure = n;
+    for (uint32_t i = 0; locals && i < s->nentries; i++)
+        if (unsure_root(s, s->entries[i]))
+            e[n++] = s->entries[i];
+    ret->v = e;
+    ret->n = n;
     return HR_OK;
+}
+
+/* What only unsure entries reach, by itself: edges from there to what is surely held do not count. */
+static enum hr_status dominate_rest(struct hr_session *s, const struct entries *e)
+{
+    if (e->n == e->sure)
+        return HR_OK;
+    struct hr_bits rest = {0};
+    HR_AUTOFREE uint32_t *idom = hr_alloc(((size_t)s->graph->n + 1) * sizeof *idom);
+    enum hr_status st = idom ? hr_bits_init(&rest, (uint64_t)s->graph->n + 1) : HR_NOMEM;
+    for (uint32_t i = 0; st == HR_OK && i < s->graph->n; i++)
+        if (s->idom[i] == HR_NONE)
+            hr_bits_set(&rest, i);
+    if (st == HR_OK)
+        st = hr_graph_dominators(s->graph, e->v + e->sure, e->n - e->sure, &rest, idom);
+    for (uint32_t i = 0; st == HR_OK && i < s->graph->n; i++)
+        if (s->idom[i] == HR_NONE)
+            s->idom[i] = idom[i];
+    hr_bits_deinit(&rest);
+    return st;
 }
 
 enum hr_status hr_session_dominators(struct hr_session *s)
@@ -330,13 +375,14 @@ enum hr_status hr_session_dominators(struct hr_session *s)
     if (s->retained)
         return HR_OK;
     HR_TRY(hr_session_graph(s));
-    HR_AUTOFREE uint32_t *entries = NULL;
-    uint32_t n = 0;
-    HR_TRY(fail(s, dominator_entries(s, &entries, &n), "roots"));
+    struct entries e = {0};
+    HR_TRY(fail(s, dominator_entries(s, &e), "roots"));
+    HR_AUTOFREE uint32_t *entries = e.v;
     s->idom = hr_alloc(((size_t)s->graph->n + 1) * sizeof *s->idom);
     if (!s->idom)
         return fail(s, HR_NOMEM, "dominators");
-    HR_TRY(fail(s, hr_graph_dominators(s->graph, entries, n, NULL, s->idom), "dominators"));
+    HR_TRY(fail(s, hr_graph_dominators(s->graph, entries, e.sure, NULL, s->idom), "dominators"));
+    HR_TRY(fail(s, dominate_rest(s, &e), "dominators"));
     uint64_t *retained = hr_zalloc((size_t)s->graph->n + 1, sizeof *retained);
     if (!retained)
         return fail(s, HR_NOMEM, "retained sizes");
