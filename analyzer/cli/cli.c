@@ -148,7 +148,7 @@ static const struct place places[] = {
     {"exe", STRING, AT(opt.exe)}, {"elf", STRING, AT(opt.exe)}, {"sysroot", STRING, AT(opt.sysroot)},
     {"regs", STRING, AT(opt.regs)}, {"arch", STRING, AT(opt.arch)}, {"only", STRING, AT(only)},
     {"fail-on", STRING, AT(fail_on)}, {"baseline", STRING, AT(baseline)}, {"write-baseline", STRING, AT(write_baseline)},
-    {"color", STRING, AT(color)}, {"state", STRING, AT(state)}, {"type", STRING, AT(type)},
+    {"svg", STRING, AT(svg)}, {"color", STRING, AT(color)}, {"state", STRING, AT(state)}, {"type", STRING, AT(type)},
     {"no-debug-files", FLAG, AT(opt.no_debug_files)}, {"no-host-files", FLAG, AT(opt.no_host_files)},
     {"no-types", FLAG, AT(opt.no_types)}, {"no-cache", FLAG, AT(opt.no_cache)}, {"json", FLAG, AT(json)},
     {"ndjson", FLAG, AT(ndjson)}, {"prune-baseline", FLAG, AT(prune_baseline)}, {"strict", FLAG, AT(strict)},

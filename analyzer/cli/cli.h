@@ -18,6 +18,7 @@ struct hr_cli {
     const struct hr_verb *verb;
     struct hr_list args;      /* after IMAGE */
     struct hr_list with, debug_dirs, assume, rules, set, formats;
+    const char *svg;         /* map: file for the picture */
     const char *only, *fail_on, *baseline, *write_baseline, *color, *state, *type;
     bool json, ndjson, bytes, show_contents, strict, retained, prune_baseline, all, help, no_sandbox;
     uint64_t limit;           /* 0: the verb's own default */
@@ -57,6 +58,9 @@ void hr_cli_text_notes(struct hr_cli *c);
 int hr_cli_exit(struct hr_cli *c);
 /* "0x…", decimal, or a symbol/variable name; false: printed why. */
 bool hr_cli_address(struct hr_cli *c, const char *text, uint64_t *ret);
+/* Opens a file for a report, before the analysis (no file can be opened after it) and never an input; what was in it stays until
+ * it is cut off (ftruncate) before writing. NULL: errno says why, EEXIST that it is an input. */
+FILE *hr_cli_create(struct hr_cli *c, const char *path);
 /* Bytes and counts for text cells, in rotating static buffers (8). */
 const char *hr_cli_bytes(struct hr_cli *c, uint64_t n);
 const char *hr_cli_count(struct hr_cli *c, uint64_t n);

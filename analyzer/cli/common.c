@@ -1,6 +1,10 @@
 /* What verbs share: header facts, notes, addresses, numbers. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "analyzer/cli/cli.h"
 #include "analyzer/image/elf.h"
@@ -124,6 +128,45 @@ bool hr_cli_address(struct hr_cli *c, const char *text, uint64_t *ret)
     }
     *ret = sym->addr;
     return true;
+}
+
+static bool is_file(int fd, const char *path)
+{
+    struct stat a, b;
+    return path && !fstat(fd, &a) && !stat(path, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/* IMAGE may be FILE@ADDR. */
+static bool is_image(int fd, const char *path)
+{
+    char plain[4096];
+    const char *at = path ? strrchr(path, '@') : NULL;
+    if (is_file(fd, path))
+        return true;
+    if (!at || (size_t)(at - path) >= sizeof plain)
+        return false;
+    memcpy(plain, path, (size_t)(at - path));
+    plain[at - path] = 0;
+    return is_file(fd, plain);
+}
+
+FILE *hr_cli_create(struct hr_cli *c, const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
+    if (fd < 0)
+        return NULL;
+    bool input = is_image(fd, c->opt.image) || is_file(fd, c->opt.exe) || is_file(fd, c->opt.regs);
+    for (size_t i = 0; i < c->with.n; i++)
+        input |= is_image(fd, c->with.v[i]);
+    for (size_t i = 0; i < c->args.n; i++)
+        input |= is_image(fd, c->args.v[i]);
+    FILE *f = input ? NULL : fdopen(fd, "w");
+    if (!f) {
+        int why = input ? EEXIST : errno;
+        close(fd);
+        errno = why;
+    }
+    return f;
 }
 
 /* Eight rotating buffers: as many numbers may stand in one line. */

@@ -1,9 +1,7 @@
 /* `check`: rules over the model, several reports in one run, exit status for CI. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "analyzer/cli/cli.h"
@@ -107,12 +105,6 @@ static int choose_level(struct run *r)
     return hr_cli_error(HR_EXIT_USAGE, "--fail-on takes note, warning or error, not '%s'", l);
 }
 
-static bool is_file(int fd, const char *path)
-{
-    struct stat a, b;
-    return path && !fstat(fd, &a) && !stat(path, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
 /* Reports may be written beside each other, never over the input.
  * Before the analysis, when files can still be opened; what was in them goes only when there is something to write. */
 static void open_reports(struct run *r)
@@ -120,12 +112,8 @@ static void open_reports(struct run *r)
     for (size_t i = 0; i < r->nreports; i++) {
         if (!r->report[i].file)
             continue;
-        int fd = open(r->report[i].file, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
-        bool input = fd >= 0 && (is_file(fd, r->c->opt.image) || is_file(fd, r->c->opt.exe));
-        r->report[i].f = fd < 0 || input ? NULL : fdopen(fd, "w");
-        r->report[i].why = input ? EEXIST : errno;
-        if (fd >= 0 && !r->report[i].f)
-            close(fd);
+        r->report[i].f = hr_cli_create(r->c, r->report[i].file);
+        r->report[i].why = errno;
     }
 }
 

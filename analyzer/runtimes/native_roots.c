@@ -207,6 +207,10 @@ static enum hr_status find_stack(struct hr_native *n, uint32_t i, struct stackve
         return HR_OK;
     }
     s.sp = t->sp - s.lo < red ? s.lo : t->sp - red;
+    if (n->img->bare) { /* not the mapping, which is all of the RAM: others ask for the stack itself */
+        n->in.image->threads.v[i].stack_lo = s.lo;
+        n->in.image->threads.v[i].stack_hi = s.hi;
+    }
     return stackvec_push(out, s);
 }
 

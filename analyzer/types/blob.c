@@ -3,13 +3,13 @@
  *
  *   magic "HRTYPES\0", u32 version, u32 flags, u64 × {rows, fields, tparams, vars, strings, string bytes}, u64 checksum
  *   row 48: kind u8, flags u8, 0 u16, name, nfields, ntparams, target, decl_file, decl_line, vptr_off u32; size, count u64
- *   field 16, tparam 20, var 32, then the strings in order of id, each with its NUL */
+ *   field 16, tparam 20, var 36, then the strings in order of id, each with its NUL */
 #include <string.h>
 
 #include "analyzer/types/child.h"
 #include "analyzer/types/table.h"
 
-enum { HEAD = 8 + 4 + 4 + 7 * 8, ROW = 48, FIELD = 16, TPARAM = 20, VAR = 32 };
+enum { HEAD = 8 + 4 + 4 + 7 * 8, ROW = 48, FIELD = 16, TPARAM = 20, VAR = 36 };
 static const uint8_t magic[8] = "HRTYPES";
 
 static uint8_t *st(uint8_t *p, uint64_t v, unsigned n)
@@ -57,7 +57,7 @@ static enum hr_status write_vars(const struct hr_types *t, struct hr_child_out *
     for (size_t i = 0; i < t->vars.n; i++) {
         const struct hr_var *v = &t->vars.v[i];
         uint8_t b[VAR], *p = st(st(st(b, v->name, 4), v->type, 4), v->addr, 8);
-        st(st(st(st(p, v->kind, 4), v->decl_file, 4), v->decl_line, 4), v->func, 4);
+        st(st(st(st(st(p, v->kind, 4), v->decl_file, 4), v->decl_line, 4), v->func, 4), v->unit, 4);
         HR_TRY(hr_child_put(out, b, VAR));
     }
     return HR_OK;
@@ -239,6 +239,7 @@ static enum hr_status read_vars(struct reader *r)
         ok = string(r, &v.decl_file) && ok;
         v.decl_line = hr_cur_u32(&r->c);
         ok = string(r, &v.func) && ok && kind <= HR_VAR_MEMBER;
+        ok = string(r, &v.unit) && ok;
         v.kind = (uint8_t)kind;
         if (!ok)
             return HR_CORRUPT;

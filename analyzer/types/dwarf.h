@@ -83,6 +83,8 @@ struct hr_dw {
     char **srcfiles;
     Dwarf_Signed nsrcfiles;
     bool files_read, files_from_1;
+    bool unit_read;            /* `unit` is its name */
+    hr_str unit;
 };
 
 /* All attributes of a DIE that matter here. A bit in `has` says which were there and could be read. */

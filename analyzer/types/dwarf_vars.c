@@ -155,6 +155,18 @@ static enum hr_status declared(struct hr_dw *d, Dwarf_Die die, const struct hr_d
     return hr_dwdeclvec_push(&d->decls, decl);
 }
 
+/* The source file of the current unit; link-time optimisation leaves units of the name "<artificial>", which is none. */
+static hr_str unit_name(struct hr_dw *d)
+{
+    if (!d->unit_read) {
+        char *name = NULL;
+        Dwarf_Error err = NULL;
+        d->unit_read = true;
+        d->unit = d->cu && dwarf_diename(d->cu, &name, &err) == DW_DLV_OK && *name != '<' ? hr_dw_str(d, name) : 0;
+    }
+    return d->unit;
+}
+
 enum hr_status hr_dw_variable(struct hr_dw *d, Dwarf_Die die, hr_str scope, Dwarf_Die func, bool in_struct)
 {
     struct hr_dw_attrs a;
@@ -179,6 +191,7 @@ enum hr_status hr_dw_variable(struct hr_dw *d, Dwarf_Die die, hr_str scope, Dwar
     w.v.name = func ? hr_dw_str(d, a.name) : hr_dw_qualify(d, scope, a.name);
     w.v.decl_file = hr_dw_decl_file(d, &a);
     w.v.func = func ? hr_dw_func_name(d, func) : 0;
+    w.v.unit = unit_name(d);
     return hr_dwvarvec_push(&d->vars, w);
 }
 

@@ -89,6 +89,7 @@ enum hr_status hr_dw_next_unit(struct hr_dw *d, enum hr_dw_source src, bool type
     d->type_unit = types || unit_type == DW_UT_type || unit_type == DW_UT_split_type;
     d->addr_size = (uint8_t)addr_size;
     d->files_read = false;
+    d->unit_read = false;
     d->cu = NULL;
     r = dwarf_siblingof_b(d->cur->dbg, NULL, !types, &d->cu, &err);
     if (r != DW_DLV_OK)

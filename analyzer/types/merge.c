@@ -283,6 +283,7 @@ static enum hr_status copy_vars(struct merge *m, uint64_t bias)
         HR_TRY(move_str(m, v.name, &v.name));
         HR_TRY(move_str(m, v.decl_file, &v.decl_file));
         HR_TRY(move_str(m, v.func, &v.func));
+        HR_TRY(move_str(m, v.unit, &v.unit));
         HR_TRY(hr_varvec_push(&m->into->vars, v));
     }
     return HR_OK;

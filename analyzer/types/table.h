@@ -52,7 +52,7 @@ uint64_t hr_types_name_hash(const struct hr_types *t, hr_type id);
 
 /* ---- the flat form (blob.c): what the child hands back and what is cached ---- */
 struct hr_child_out;
-enum { HR_BLOB_VERSION = 1 }; /* raise when the layout or the meaning of a column changes: old cache files are ignored */
+enum { HR_BLOB_VERSION = 2 }; /* raise when the layout or the meaning of a column changes: old cache files are ignored */
 /* `flags`: what the reader has to say about the input, HR_BLOB_*. */
 enum {
     HR_BLOB_DEEP = 1,       /* nested too deep somewhere; cut there */

@@ -98,6 +98,7 @@ struct hr_var {
     hr_str decl_file;
     uint32_t decl_line;
     hr_str func;             /* enclosing function of a static local, 0 none */
+    hr_str unit;             /* source file of the compile unit that defines it, 0 unknown: decl_file may be a header */
 };
 HR_VEC(hr_varvec, struct hr_var)
 
