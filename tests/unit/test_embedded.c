@@ -23,6 +23,14 @@ static const struct kind kinds[] = {
     {"ThreadX byte pool, 64 bits", mk_threadx, {.word = 8, .unit = 8, .least = 40, .head = 16, .width = 8, .apart = true}},
     {"ThreadX byte pool, 64 bits, ULONG of 32", mk_threadx, {.word = 8, .unit = 8, .least = 40, .head = 16, .width = 4}},
     {"ThreadX block pool", mk_threadx_blocks, {.unit = 24, .least = 24, .head = 4, .width = 4, .apart = true}},
+    {"Zephyr", mk_zephyr, {.word = 4, .unit = 8, .least = 8, .head = 4, .width = 2}},
+    {"Zephyr, sums, k_malloc", mk_zephyr, {.word = 4, .unit = 8, .least = 8, .head = 4, .width = 2, .flavour = 3}},
+    {"Zephyr, 8-byte headers", mk_zephyr, {.unit = 8, .least = 16, .head = 8, .width = 4}},
+    {"Zephyr, 8-byte headers, sums, k_malloc", mk_zephyr, {.unit = 8, .least = 16, .head = 8, .width = 4, .flavour = 3}},
+    {"Zephyr 2.4", mk_zephyr, {.word = 4, .unit = 8, .least = 8, .head = 4, .width = 2, .flavour = 4}},
+    {"Zephyr slab", mk_zephyr_slab, {.unit = 32, .least = 32, .head = 4, .apart = true}},
+    {"Zephyr slab, a lock", mk_zephyr_slab, {.unit = 32, .least = 32, .head = 4, .width = 1, .apart = true}},
+    {"Zephyr slab before 3.5", mk_zephyr_slab, {.unit = 32, .least = 32, .head = 4, .flavour = 1, .width = 2, .apart = true}},
 };
 enum { NKINDS = sizeof kinds / sizeof *kinds };
 
@@ -160,6 +168,27 @@ static void hurt_threadx(bool big)
     mk_emb_end(&e);
 }
 
+static void hurt_zephyr(unsigned word, bool big)
+{
+    const char *name = word == 4 ? "Zephyr" : "Zephyr, 8-byte headers";
+    unsigned w = word == 4 ? 2 : 4;
+    struct mk_emb e = make(kind(name), word, big, 3, 300);
+    unsigned i = victim(&e);
+    uint64_t c = at(&e, i);
+    hurt(&e, "Zephyr: overrun into the next chunk", c, 0x41414141, 4, "heap.corrupt.size", c, c, c + e.chunk[i].size);
+    mk_emb_end(&e);
+    e = make(kind(name), word, big, 4, 300);
+    i = victim(&e);
+    c = at(&e, i);
+    hurt(&e, "Zephyr: a size of nothing", c + w, 1, w, "heap.corrupt.size", c, c, c + e.chunk[i].size);
+    mk_emb_end(&e);
+    e = make(kind(name), word, big, 5, 300);
+    unsigned f = free_one(&e);
+    c = at(&e, f);
+    hurt(&e, "Zephyr: a ring broken", c + 3 * w, 0, w, "heap.corrupt.free-list", c, 0, 0);
+    mk_emb_end(&e);
+}
+
 int main(void)
 {
     for (unsigned i = 0; i < NKINDS; i++)
@@ -171,6 +200,7 @@ int main(void)
         for (unsigned word = 4; word <= 8; word += 4) {
             hurt_umm(word, big);
             hurt_lwip(word, big);
+            hurt_zephyr(word, big);
         }
         hurt_threadx(big);
     }
