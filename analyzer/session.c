@@ -186,31 +186,10 @@ static bool claims(void *ctx, hr_id node)
     return hr_runtimes_claims(s->runtimes, node);
 }
 
-struct relay {
-    struct hr_edgebuf buf;
-    void (*emit)(void *emit_ctx, hr_id to, uint8_t surety);
-    void *emit_ctx;
-};
-
-static void relay_flush(struct hr_edgebuf *b, void *ctx)
-{
-    struct relay *r = ctx;
-    for (uint32_t i = 0; i < b->n; i++)
-        r->emit(r->emit_ctx, b->v[i].to, b->v[i].surety);
-    b->n = 0;
-}
-
 static void mark_edges(void *ctx, hr_id node, void (*emit)(void *emit_ctx, hr_id to, uint8_t surety), void *emit_ctx)
 {
     struct hr_session *s = ctx;
-    struct relay r; /* not initialised as a whole: its buffer is 6 KiB, and this runs once per node */
-    r.buf.n = 0;
-    r.buf.stop = false;
-    r.buf.flush = relay_flush;
-    r.buf.ctx = &r;
-    r.emit = emit;
-    r.emit_ctx = emit_ctx;
-    hr_runtimes_edges(s->runtimes, node, &r.buf);
+    hr_runtimes_links(s->runtimes, node, emit, emit_ctx);
 }
 
 enum hr_status hr_session_reach(struct hr_session *s)
@@ -243,7 +222,6 @@ bool hr_root_strong(const struct hr_root *r) { return !r->weak && r->kind != HR_
 
 struct graph_source {
     struct hr_session *s;
-    struct hr_edgebuf buf;
     hr_graph_emit_fn *emit;
     void *emit_ctx;
 };
@@ -251,16 +229,13 @@ struct graph_source {
 static bool alive(uint8_t state) { return state == HR_USED || state == HR_HOST || state == HR_OWN; }
 
 /* Pointers at blocks that were given back are stale: no edges of the object graph. */
-static void graph_flush(struct hr_edgebuf *b, void *ctx)
+static void graph_link(void *ctx, hr_id to, uint8_t surety)
 {
     struct graph_source *g = ctx;
     const struct hr_heap *h = g->s->heap;
-    for (uint32_t i = 0; i < b->n; i++) {
-        hr_id to = b->v[i].to;
-        if (to >= h->n || alive(h->state[to]))
-            g->emit(g->emit_ctx, to);
-    }
-    b->n = 0;
+    (void)surety;
+    if (to >= h->n || alive(h->state[to]))
+        g->emit(g->emit_ctx, to);
 }
 
 static void graph_edges(void *ctx, uint32_t node, hr_graph_emit_fn *emit, void *emit_ctx)
@@ -271,8 +246,7 @@ static void graph_edges(void *ctx, uint32_t node, hr_graph_emit_fn *emit, void *
         return;
     g->emit = emit;
     g->emit_ctx = emit_ctx;
-    g->buf.stop = false;
-    hr_runtimes_edges(g->s->runtimes, node, &g->buf);
+    hr_runtimes_links(g->s->runtimes, node, graph_link, g);
 }
 
 enum hr_status hr_session_graph(struct hr_session *s)
@@ -281,8 +255,7 @@ enum hr_status hr_session_graph(struct hr_session *s)
         return HR_OK;
     /* Typed edges where there are types: an interior pointer that a typed field explains is an exact edge. */
     HR_TRY(s->want_types ? hr_session_types(s) : hr_session_roots(s));
-    struct graph_source g = {.s = s, .buf = {.flush = graph_flush}};
-    g.buf.ctx = &g;
+    struct graph_source g = {.s = s};
     HR_TRY(fail(s, hr_graph_build(hr_node_count(s->heap), graph_edges, &g, &s->graph), "building the graph"));
     uint32_t n = 0;
     s->entries = hr_alloc((s->heap->roots.n + 1) * sizeof *s->entries);

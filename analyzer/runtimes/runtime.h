@@ -28,6 +28,8 @@ static inline void hr_edge_push(struct hr_edgebuf *b, hr_id to, uint32_t off, ui
     b->v[b->n++] = (struct hr_edge){to, off, surety};
 }
 
+typedef void hr_link_fn(void *ctx, hr_id to, uint8_t surety);
+
 struct hr_runtime_in {
     struct hr_image *image;
     struct hr_types *types;
@@ -51,6 +53,9 @@ struct hr_runtime {
     bool (*claims)(void *self, hr_id node);
     /* Pushes all references out of a node it claims. Must give the same edges each time. */
     void (*edges)(void *self, hr_id node, struct hr_edgebuf *out);
+    /* Optional: the same edges without their places, where the runtime keeps them; for passes over the whole heap. May leave out
+     * repeated ones. False: it does not keep them. */
+    bool (*links)(void *self, hr_id node, hr_link_fn *emit, void *ctx);
     /* Optional: the program's own word for the place `off` bytes into a node it claims ("['key']", ".name", "[3]"); false: none. */
     bool (*field)(void *self, hr_id node, uint32_t off, char *buf, size_t cap);
     /* Optional, asked first: how the language spells the reference from one node to another, where it is kept in a part of its own (the
@@ -80,6 +85,8 @@ enum hr_status hr_runtimes_classify(struct hr_runtimes *r) HR_MUST;
 /* All references out of a node: from the runtime that claims it, else native's (typed where typed, conservative words
  * elsewhere). Flushes into out at the end. */
 void hr_runtimes_edges(struct hr_runtimes *r, hr_id node, struct hr_edgebuf *out);
+/* The same without places, and quicker where a runtime keeps them. */
+void hr_runtimes_links(struct hr_runtimes *r, hr_id node, hr_link_fn *emit, void *ctx);
 /* The reference as the language of the node's runtime spells it; false: it does not. */
 bool hr_runtimes_spell(struct hr_runtimes *r, hr_id from, hr_id to, char *buf, size_t cap);
 

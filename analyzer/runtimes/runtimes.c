@@ -134,6 +134,39 @@ void hr_runtimes_edges(struct hr_runtimes *r, hr_id node, struct hr_edgebuf *out
         out->flush(out, out->ctx);
 }
 
+struct relay {
+    struct hr_edgebuf buf;
+    hr_link_fn *emit;
+    void *ctx;
+};
+
+static void relay_flush(struct hr_edgebuf *b, void *ctx)
+{
+    struct relay *r = ctx;
+    for (uint32_t i = 0; i < b->n; i++)
+        r->emit(r->ctx, b->v[i].to, b->v[i].surety);
+    b->n = 0;
+}
+
+void hr_runtimes_links(struct hr_runtimes *r, hr_id node, hr_link_fn *emit, void *ctx)
+{
+    int i = claimer(r, node);
+    if (i >= 0 && r->rt[i]->links && r->rt[i]->links(r->self[i], node, emit, ctx))
+        return;
+    struct relay relay; /* not initialised as a whole: its buffer is 6 KiB, and this runs once per node */
+    relay.buf.n = 0;
+    relay.buf.stop = false;
+    relay.buf.flush = relay_flush;
+    relay.buf.ctx = &relay;
+    relay.emit = emit;
+    relay.ctx = ctx;
+    if (i < 0)
+        i = r->native;
+    if (i >= 0)
+        r->rt[i]->edges(r->self[i], node, &relay.buf);
+    relay_flush(&relay.buf, &relay);
+}
+
 bool hr_runtimes_spell(struct hr_runtimes *r, hr_id from, hr_id to, char *buf, size_t cap)
 {
     int i = claimer(r, from);

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "analyzer/runtimes/cpython/py.h"
+#include "analyzer/runtimes/cpython/links.h"
 #include "analyzer/runtimes/cpython/stacks.h"
 
 static void py_close(void *self)
@@ -11,6 +11,7 @@ static void py_close(void *self)
     if (!py)
         return;
     hr_pytypevec_deinit(&py->types);
+    hr_py_links_deinit(&py->links);
     hr_pyfreevec_deinit(&py->freelists);
     hr_pysamevec_deinit(&py->same);
     hr_pycontainervec_deinit(&py->containers);
@@ -24,22 +25,14 @@ static void py_close(void *self)
 }
 
 /* ---- parts: blocks that objects own (list items, keys tables …) ---- */
-struct part_ctx { struct hr_py *py; hr_id owner; };
-
-static void note_part(void *ctx, uint64_t target, uint32_t off, enum hr_py_ref kind, uint8_t surety)
+void hr_py_note_part(struct hr_py *py, hr_id owner, hr_id id, uint64_t into, uint8_t surety)
 {
-    struct part_ctx *c = ctx;
-    (void)off;
-    if (kind != HR_PR_PART)
+    if (into || py->object[id] != HR_NONE || py->heap->state[id] != HR_USED)
         return;
-    uint64_t into;
-    hr_id id = hr_heap_at(c->py->heap, target, &into);
-    if (id == HR_NONE || into || c->py->object[id] != HR_NONE || c->py->heap->state[id] != HR_USED)
-        return;
-    if (c->py->owner[id] == HR_NONE)
-        c->py->owner[id] = c->owner;
+    if (py->owner[id] == HR_NONE)
+        py->owner[id] = owner;
     if (surety == HR_SURE_EXACT)
-        hr_bits_set(&c->py->covered, id);
+        hr_bits_set(&py->covered, id);
 }
 
 static enum hr_status find_parts(struct hr_py *py)
@@ -50,17 +43,7 @@ static enum hr_status find_parts(struct hr_py *py)
         return HR_NOMEM;
     memset(py->owner, 0xff, (size_t)h->n * sizeof *py->owner);
     HR_TRY(hr_bits_init(&py->covered, (uint64_t)h->n + 1));
-    struct part_ctx c = {.py = py};
-    struct hr_block_iter it = hr_block_iter(h, 0);
-    while (it.id < h->n) {
-        c.owner = it.id;
-        uint64_t addr = hr_block_next(&it);
-        if (py->object[c.owner] == HR_NONE)
-            continue;
-        const struct hr_py_type t = py->types.v[py->object[c.owner]]; /* a copy: reading references may add types */
-        hr_py_refs(py, addr + t.pre, &t, note_part, &c);
-    }
-    return HR_OK;
+    return hr_py_read_links(py);
 }
 
 static enum hr_status set_handles(struct hr_py *py)
@@ -132,28 +115,7 @@ static void push_edge(void *ctx, uint64_t target, uint32_t off, enum hr_py_ref k
     hr_edge_push(e->out, id, off == UINT32_MAX ? off : off + pre, surety);
 }
 
-/* C types keep what they like in their fields: any word that leads into a block is an edge there, as it is in C. */
-static void raw_edges(struct hr_py *py, hr_id node, struct hr_edgebuf *out)
-{
-    unsigned word = py->img->word;
-    uint64_t addr = hr_block_addr(py->heap, node), into;
-    struct hr_span b = hr_image_peek(py->img, addr, hr_block_size(py->heap, node));
-    /* not the collector's links, which hold nothing */
-    for (size_t off = py->types.v[py->object[node]].pre; off + word <= b.n; off += word) {
-        uint64_t w = hr_word_load(b.p + off, word, py->img->big);
-        hr_id id = w ? hr_heap_at(py->heap, w, &into) : HR_NONE;
-        if (id == HR_NONE || id == node)
-            continue;
-        bool start = !into || (py->heap->handle && py->heap->handle[id] == into);
-        hr_edge_push(out, id, (uint32_t)off, start ? HR_SURE_CONSERVATIVE : HR_SURE_INTERIOR);
-    }
-}
-
-static bool of_c(uint8_t kind)
-{
-    return kind == HR_PK_OBJECT || kind == HR_PK_MODULE || kind == HR_PK_TYPE || kind == HR_PK_CODE || kind == HR_PK_BUILTIN_METHOD ||
-           kind == HR_PK_NDARRAY || kind == HR_PK_ARRAY || kind == HR_PK_MEMORYVIEW || kind == HR_PK_ODICT;
-}
+static void push_raw(void *ctx, hr_id to, uint32_t off, uint8_t surety) { hr_edge_push(ctx, to, off, surety); }
 
 static void py_edges(void *self, hr_id node, struct hr_edgebuf *out)
 {
@@ -163,8 +125,27 @@ static void py_edges(void *self, hr_id node, struct hr_edgebuf *out)
     struct edge_ctx e = {py, out, node};
     const struct hr_py_type t = py->types.v[py->object[node]];
     hr_py_refs(py, hr_block_addr(py->heap, node) + t.pre, &t, push_edge, &e);
-    if (of_c(t.kind))
-        raw_edges(py, node, out);
+    hr_py_raw_edges(py, node, push_raw, out);
+}
+
+static bool py_links(void *self, hr_id node, hr_link_fn *emit, void *ctx)
+{
+    const struct hr_py *py = self;
+    const uint32_t *to;
+    const uint8_t *how;
+    if (!py->links.row)
+        return false;
+    if (py->object[node] == HR_NONE)
+        return true;
+    uint32_t n = hr_py_links_of(py, node, &to, &how), type = py->types.v[py->object[node]].node;
+    if (type != HR_NONE && type != node)
+        emit(ctx, type, HR_SURE_EXACT);
+    for (uint32_t i = 0; i < n; i++) {
+        unsigned kind = how[i] & HR_PL_KIND;
+        if (to[i] != node && kind != HR_PR_WEAK && kind != HR_PR_VISITED)
+            emit(ctx, to[i], how[i] >> HR_PL_SURETY_SHIFT & HR_PL_SURETY);
+    }
+    return true;
 }
 
 static const char *part_name(const struct hr_py *py, hr_id owner)
@@ -223,5 +204,6 @@ const struct hr_runtime hr_runtime_cpython = {
     .spell = py_spell,
     .claims = py_claims,
     .edges = py_edges,
+    .links = py_links,
     .close = py_close,
 };

@@ -4,6 +4,14 @@
 
 #include "analyzer/runtimes/cpython/py.h"
 
+/* Counts are numbers, and small ones. A large one that is itself the address of an object is no count but the first of two pointers
+ * (programs that are not position-independent lie within the first gigabytes). */
+static bool is_pointer(struct hr_py *py, uint64_t count)
+{
+    enum { LOWEST_ADDRESS = 1 << 16 }; /* vm.mmap_min_addr */
+    return count >= LOWEST_ADDRESS && !(count & (py->img->word - 1u)) && hr_py_type_at(py, hr_py_word(py->c, count, HR_PY_OB_TYPE)) != HR_NONE;
+}
+
 /* Where the object of type t would start in a block depends on t alone; where its type word would be, on where it starts. */
 static uint32_t object_in(struct hr_py *py, const uint8_t *p, uint64_t size)
 {
@@ -24,7 +32,7 @@ static uint32_t object_in(struct hr_py *py, const uint8_t *p, uint64_t size)
         uint64_t count = hr_word_load(p + starts[i] + (uint64_t)py->c->at[HR_PY_OB_REFCNT], word, py->img->big);
         if (starts[i] + hr_py_type(py, t)->basicsize > size + head && hr_py_type(py, t)->kind != HR_PK_STR && hr_py_type(py, t)->kind != HR_PK_INT)
             continue; /* str and int are often smaller than their basicsize says */
-        if (!count || (py->minor < 0x030e && count >> 40))
+        if (!count || (py->minor < 0x030e && (count >> 40 || is_pointer(py, count))))
             continue;
         return t;
     }

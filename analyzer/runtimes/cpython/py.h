@@ -46,6 +46,7 @@ struct hr_py_type {
     uint64_t unvisited;     /* bit n: the n-th word is counted, but left out by tp_traverse */
     uint64_t borrowed;      /* bit n: the n-th word of an instance is no counted reference, whatever it points at */
     uint32_t plan;          /* traverse plan, HR_NONE = not read */
+    hr_id node;             /* the block it lies in, HR_NONE = none */
 };
 HR_VEC(hr_pytypevec, struct hr_py_type)
 
@@ -63,6 +64,16 @@ HR_VEC(hr_pycontainervec, struct hr_py_container)
 /* The types met last, by a hash of their addresses: nearly every object asks for its own. */
 enum { HR_PY_RECENT_BITS = 10 };
 struct hr_py_recent { uint64_t addr; uint32_t type; };
+static inline size_t hr_py_recent_slot(uint64_t addr) { return addr * 0x9e3779b97f4a7c15ull >> (64 - HR_PY_RECENT_BITS); }
+
+/* See links.h. */
+struct hr_py_links {
+    uint32_t *row;          /* per block, and one behind: its first link; NULL: not kept */
+    struct hr_u32vec to;    /* blocks */
+    struct hr_u8vec how;
+    struct hr_u64vec statics; /* references into no block, each address once */
+    struct hr_map static_seen;
+};
 
 struct hr_py {
     struct hr_runtime_in in;
@@ -80,6 +91,7 @@ struct hr_py {
     bool wasted;            /* hr_py_waste() has run: */
     struct hr_pysamevec same;
     struct hr_pycontainervec containers;
+    struct hr_py_links links;
     struct hr_bits covered; /* per block: a part whose content its owner's references give; others are read as C */
 };
 enum { HR_PY_NO_TYPE = UINT32_MAX - 1 };
@@ -112,6 +124,10 @@ enum hr_status hr_py_find_freelists(struct hr_py *py) HR_MUST;
 /* Fills py->same (most wasteful first) and py->containers, once. */
 enum hr_status hr_py_waste(struct hr_py *py) HR_MUST;
 bool hr_py_container_at(struct hr_py *py, uint64_t addr, const struct hr_py_type *t, struct hr_py_container *ret);
+
+/* ---- cpython.c ---- */
+/* An object leads to a part of its own, `into` bytes into block `id`. */
+void hr_py_note_part(struct hr_py *py, hr_id owner, hr_id id, uint64_t into, uint8_t surety);
 
 /* ---- refs.c ---- */
 enum hr_py_ref {

@@ -141,7 +141,7 @@ static bool read_type(struct hr_py *py, uint64_t addr, struct hr_py_type *t)
     char name[256];
     if (!addr || addr & (py->img->word - 1u) || !chain_ends_in_type(py, addr))
         return false;
-    *t = (struct hr_py_type){.addr = addr, .plan = HR_NONE};
+    *t = (struct hr_py_type){.addr = addr, .plan = HR_NONE, .node = hr_heap_at(py->heap, addr, NULL)};
     t->flags = hr_py_word(py->c, addr, HR_PY_TP_FLAGS);
     t->flags &= ~((py->minor < 0x030b ? HR_PYF_MANAGED_DICT : 0) | (py->minor < 0x030c ? HR_PYF_MANAGED_WEAKREF : 0) |
                   (py->minor < 0x030d ? HR_PYF_INLINE_VALUES : 0)); /* older versions use these bits otherwise */
@@ -202,7 +202,7 @@ static uint32_t read_at(struct hr_py *py, uint64_t addr)
 
 uint32_t hr_py_type_at(struct hr_py *py, uint64_t addr)
 {
-    struct hr_py_recent *r = &py->recent[addr * 0x9e3779b97f4a7c15ull >> (64 - HR_PY_RECENT_BITS)];
+    struct hr_py_recent *r = &py->recent[hr_py_recent_slot(addr)];
     if (r->addr == addr && addr)
         return r->type;
     uint32_t at = read_at(py, addr);
