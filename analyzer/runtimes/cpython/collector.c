@@ -6,8 +6,9 @@
 
 #include "analyzer/base/bits.h"
 #include "analyzer/runtimes/cpython/collector.h"
+#include "analyzer/runtimes/cpython/links.h"
 
-enum { MAX_TRACKED = 1u << 30 };
+enum { MAX_TRACKED = 1u << 30, NOT_ASKED = UINT32_MAX - 1 };
 
 struct gc {
     struct hr_py *py;
@@ -18,6 +19,7 @@ struct gc {
     struct hr_bits alive;
     struct hr_u32vec todo;
     uint64_t subtype_traverse;
+    uint32_t *type_at;         /* per type: index of its object where instances visit it, HR_NONE, or NOT_ASKED */
     bool broken, out_of_memory;
     bool outside;              /* a tracked object is in no block that we know */
 };
@@ -148,28 +150,56 @@ static bool visited(const struct gc *g, uint64_t target, enum hr_py_ref kind)
     return kind == HR_PR_STRONG || kind == HR_PR_VISITED || (kind == HR_PR_TYPE && visits_type(g, target));
 }
 
-static void subtract(void *ctx, uint64_t target, uint32_t off, enum hr_py_ref kind, uint8_t surety)
-{
-    struct gc *g = ctx;
-    (void)off, (void)surety;
-    uint32_t i = visited(g, target, kind) ? tracked_index(g, target) : HR_NONE;
-    if (i != HR_NONE)
-        g->refs[i]--;
-}
+static void subtract(struct gc *g, uint32_t i) { g->refs[i]--; }
 
-static void revive(void *ctx, uint64_t target, uint32_t off, enum hr_py_ref kind, uint8_t surety)
+static void revive(struct gc *g, uint32_t i)
 {
-    struct gc *g = ctx;
-    (void)off, (void)surety;
-    uint32_t i = visited(g, target, kind) ? tracked_index(g, target) : HR_NONE;
-    if (i != HR_NONE && hr_bits_claim(&g->alive, i) && hr_u32vec_push(&g->todo, i) != HR_OK)
+    if (hr_bits_claim(&g->alive, i) && hr_u32vec_push(&g->todo, i) != HR_OK)
         g->out_of_memory = true;
 }
 
-static void traverse(struct gc *g, uint32_t i, hr_py_ref_fn *fn)
+typedef void visit_fn(struct gc *g, uint32_t i);
+struct live { struct gc *g; visit_fn *fn; };
+
+static void live_ref(void *ctx, uint64_t target, uint32_t off, enum hr_py_ref kind, uint8_t surety)
 {
-    const struct hr_py_type t = g->py->types.v[g->py->object[g->node.v[i]]];
-    hr_py_refs(g->py, g->addr.v[i], &t, fn, g);
+    const struct live *l = ctx;
+    (void)off, (void)surety;
+    uint32_t i = visited(l->g, target, kind) ? tracked_index(l->g, target) : HR_NONE;
+    if (i != HR_NONE)
+        l->fn(l->g, i);
+}
+
+/* The index of the type's own object where instances visit it, HR_NONE where they do not. */
+static uint32_t visited_type(struct gc *g, uint32_t type)
+{
+    if (g->type_at[type] == NOT_ASKED) {
+        uint64_t addr = g->py->types.v[type].addr;
+        g->type_at[type] = visits_type(g, addr) ? tracked_index(g, addr) : HR_NONE;
+    }
+    return g->type_at[type];
+}
+
+/* Calls fn for all tracked objects that the tp_traverse of the i-th visits. */
+static void traverse(struct gc *g, uint32_t i, visit_fn *fn)
+{
+    const struct hr_py *py = g->py;
+    hr_id node = g->node.v[i];
+    const uint32_t *to;
+    const uint8_t *how;
+    if (!py->links.row) {
+        const struct hr_py_type t = py->types.v[py->object[node]];
+        hr_py_refs(g->py, g->addr.v[i], &t, live_ref, &(struct live){g, fn});
+        return;
+    }
+    uint32_t n = hr_py_links_of(py, node, &to, &how), own = visited_type(g, py->object[node]);
+    if (own != HR_NONE)
+        fn(g, own);
+    for (uint32_t k = 0; k < n; k++) {
+        unsigned kind = how[k] & HR_PL_KIND;
+        if ((kind == HR_PR_STRONG || kind == HR_PR_VISITED) && how[k] & HR_PL_START && g->index[to[k]] != HR_NONE)
+            fn(g, g->index[to[k]]);
+    }
 }
 
 /* Is a suspended generator of 2.7 inside a try or with block? Then closing it may run code (PyGen_NeedsFinalizing). */
@@ -332,7 +362,10 @@ enum hr_status hr_py_gc_predict(struct hr_py *py, struct hr_py_gc *ret)
     ret->exact = lists && !g.broken && !g.outside && !ret->collecting;
     enum hr_status st = g.out_of_memory ? HR_NOMEM : HR_OK;
     g.refs = st == HR_OK ? hr_zalloc(g.node.n + 1, sizeof *g.refs) : NULL;
-    if (!g.refs || hr_bits_init(&g.alive, g.node.n + 1) != HR_OK)
+    g.type_at = hr_alloc((py->types.n + 1) * sizeof *g.type_at);
+    for (size_t i = 0; g.type_at && i < py->types.n; i++)
+        g.type_at[i] = NOT_ASKED;
+    if (!g.refs || !g.type_at || hr_bits_init(&g.alive, g.node.n + 1) != HR_OK)
         st = HR_NOMEM;
     if (st == HR_OK)
         st = divide(&g, ret);
@@ -344,6 +377,7 @@ enum hr_status hr_py_gc_predict(struct hr_py *py, struct hr_py_gc *ret)
         qsort(ret->uncollectable.v, ret->uncollectable.n, sizeof *ret->uncollectable.v, by_value);
     hr_free(g.index);
     hr_free(g.refs);
+    hr_free(g.type_at);
     hr_bits_deinit(&g.alive);
     hr_u32vec_deinit(&g.node);
     hr_u64vec_deinit(&g.addr);

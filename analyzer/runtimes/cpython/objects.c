@@ -123,21 +123,39 @@ static int by_address(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+static void from_objects(struct statics *s)
+{
+    struct hr_py *py = s->py;
+    struct hr_block_iter it = hr_block_iter(py->heap, 0);
+    while (it.id < py->heap->n && s->st == HR_OK) {
+        hr_id id = it.id;
+        uint64_t addr = hr_block_next(&it);
+        if (py->object[id] == HR_NONE)
+            continue;
+        const struct hr_py_type t = py->types.v[py->object[id]];
+        hr_py_refs(py, addr + t.pre, &t, static_target, s);
+    }
+}
+
+static void from_links(struct statics *s)
+{
+    struct hr_py *py = s->py;
+    for (size_t i = 0; i < py->links.statics.n; i++)
+        static_target(s, py->links.statics.v[i], UINT32_MAX, HR_PR_STRONG, HR_SURE_EXACT);
+    for (size_t i = 0; i < py->types.n; i++)
+        static_target(s, py->types.v[i].addr, UINT32_MAX, HR_PR_TYPE, HR_SURE_EXACT);
+}
+
 enum hr_status hr_py_statics(struct hr_py *py, struct hr_u64vec *ret)
 {
     struct statics s = {.py = py, .list = ret};
     enum { MAX_STATICS = 1 << 24 };
     hr_map_init(&s.seen, 2 * MAX_STATICS);
     ret->max = MAX_STATICS;
-    struct hr_block_iter it = hr_block_iter(py->heap, 0);
-    while (it.id < py->heap->n && s.st == HR_OK) {
-        hr_id id = it.id;
-        uint64_t addr = hr_block_next(&it);
-        if (py->object[id] == HR_NONE)
-            continue;
-        const struct hr_py_type t = py->types.v[py->object[id]];
-        hr_py_refs(py, addr + t.pre, &t, static_target, &s);
-    }
+    if (py->links.row)
+        from_links(&s);
+    else
+        from_objects(&s);
     for (size_t i = 0; i < ret->n && s.st == HR_OK; i++) { /* grows as it is read; each address once */
         const struct hr_py_type t = py->types.v[hr_py_object_type(py, ret->v[i])];
         hr_py_refs(py, ret->v[i], &t, static_target, &s);
