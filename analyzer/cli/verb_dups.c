@@ -2,20 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "analyzer/cli/cli.h"
-#include "analyzer/runtimes/cpython/py.h"
+#include "analyzer/cli/py_cli.h"
 
 enum { SHOWN = 25 };
-
-static struct hr_py *python(struct hr_cli *c, int *code)
-{
-    enum hr_status st = hr_session_roots(c->s);
-    *code = hr_cli_ok(c, st) ? HR_EXIT_OK : hr_cli_exit_of(st);
-    struct hr_py *py = st == HR_OK ? hr_runtimes_self(c->s->runtimes, "cpython") : NULL;
-    if (st == HR_OK && !py)
-        *code = hr_cli_error(HR_EXIT_INPUT, "there is no CPython in %s that heapray can read (heapray info says what there is)", c->opt.image);
-    return py;
-}
 
 static void row(struct hr_cli *c, struct hr_py *py, struct hr_json *j, const struct hr_py_same *d)
 {
@@ -76,7 +65,7 @@ static void table(struct hr_cli *c, struct hr_py *py, const struct hr_pysamevec 
 static int run_dups(struct hr_cli *c)
 {
     int code;
-    struct hr_py *py = python(c, &code);
+    struct hr_py *py = hr_cli_python(c, hr_session_roots(c->s), &code);
     if (!py)
         return code;
     enum hr_status st = hr_py_waste(py);
@@ -101,7 +90,7 @@ static int by_bytes(const void *a, const void *b)
 static int run_strings(struct hr_cli *c)
 {
     int code;
-    struct hr_py *py = python(c, &code);
+    struct hr_py *py = hr_cli_python(c, hr_session_roots(c->s), &code);
     struct hr_pysamevec v = {.max = 1u << 30};
     enum hr_status st = HR_OK;
     if (!py)

@@ -1,24 +1,10 @@
 /* Verbs of a Python image: `py stacks`, `py tasks`. */
 #include <stdio.h>
 
-#include "analyzer/cli/cli.h"
+#include "analyzer/cli/py_cli.h"
 #include "analyzer/runtimes/cpython/stacks.h"
 
 enum { NAME_CAP = 1024, PATH_CAP = 4096, TEXT_FRAMES = 40 };
-
-/* The runtime with its objects; NULL: printed why, code in *code. */
-static struct hr_py *python(struct hr_cli *c, int *code)
-{
-    enum hr_status st = hr_session_roots(c->s);
-    if (!hr_cli_ok(c, st)) {
-        *code = hr_cli_exit_of(st);
-        return NULL;
-    }
-    struct hr_py *py = hr_runtimes_self(c->s->runtimes, "cpython");
-    if (!py)
-        *code = hr_cli_error(HR_EXIT_INPUT, "there is no CPython in %s that heapray can read (heapray info says what there is)", c->opt.image);
-    return py;
-}
 
 static const char *type_of(struct hr_py *py, uint64_t addr)
 {
@@ -52,12 +38,14 @@ static bool local_text(void *ctx, uint64_t name, uint64_t value, uint64_t slot)
 {
     struct printer *p = ctx;
     char text[NAME_CAP];
+    const struct hr_out *o = &p->c->out;
     (void)slot;
-    hr_outf(&p->c->out, "         ");
+    hr_outf(&p->c->out, "         0x%llx  ", (unsigned long long)value);
     hr_out_esc(&p->c->out, hr_py_text(p->w.py, name, text, sizeof text) ? text : "?");
     hr_outf(&p->c->out, " = ");
-    hr_out_esc(&p->c->out, hr_py_repr(p->w.py, value, p->c->show_contents, text, sizeof text));
-    hr_outf(&p->c->out, "  0x%llx\n", (unsigned long long)value);
+    size_t room = p->c->all ? sizeof text : o->width ? (size_t)hr_max(o->width - 45, 40) : 200;
+    hr_out_esc(&p->c->out, hr_py_repr(p->w.py, value, p->c->show_contents, text, hr_min(room, sizeof text)));
+    hr_outf(&p->c->out, "\n");
     return !p->c->out.failed;
 }
 
@@ -155,7 +143,7 @@ static int run_stacks(struct hr_cli *c)
 {
     int code = 0;
     struct hr_json j;
-    struct hr_py *py = python(c, &code);
+    struct hr_py *py = hr_cli_python(c, hr_session_roots(c->s), &code);
     if (!py)
         return code;
     struct printer p = {.c = c, .j = c->json || c->ndjson ? &j : NULL};
@@ -266,7 +254,7 @@ static int run_tasks(struct hr_cli *c)
 {
     int code = 0;
     struct hr_json j;
-    struct hr_py *py = python(c, &code);
+    struct hr_py *py = hr_cli_python(c, hr_session_roots(c->s), &code);
     if (!py)
         return code;
     struct printer p = {.c = c, .j = c->json || c->ndjson ? &j : NULL};
