@@ -154,7 +154,7 @@ static const struct place places[] = {
     {"ndjson", FLAG, AT(ndjson)}, {"prune-baseline", FLAG, AT(prune_baseline)}, {"strict", FLAG, AT(strict)},
     {"all", FLAG, AT(all)}, {"retained", FLAG, AT(retained)}, {"show-contents", FLAG, AT(show_contents)},
     {"bytes", FLAG, AT(bytes)}, {"help", FLAG, AT(help)}, {"no-sandbox", FLAG, AT(no_sandbox)},
-    {"with", LIST, AT(with)}, {"debug-dir", LIST, AT(debug_dirs)}, {"assume", LIST, AT(assume)},
+    {"by", STRING, AT(by)}, {"with", LIST, AT(with)}, {"debug-dir", LIST, AT(debug_dirs)}, {"assume", LIST, AT(assume)},
     {"rules", LIST, AT(rules)}, {"set", LIST, AT(set)}, {"format", LIST, AT(formats)},
 };
 

@@ -19,7 +19,7 @@ struct hr_cli {
     struct hr_list args;      /* after IMAGE */
     struct hr_list with, debug_dirs, assume, rules, set, formats;
     const char *svg;         /* map: file for the picture */
-    const char *only, *fail_on, *baseline, *write_baseline, *color, *state, *type;
+    const char *only, *fail_on, *baseline, *write_baseline, *color, *state, *type, *by;
     bool json, ndjson, bytes, show_contents, strict, retained, prune_baseline, all, help, no_sandbox;
     uint64_t limit;           /* 0: the verb's own default */
     struct hr_out out;
@@ -43,6 +43,12 @@ struct hr_verb {
 
 /* `objects` of a MicroPython image. */
 int hr_cli_mp_objects(struct hr_cli *c);
+/* `top --by line`, file, traceback: sites that tracemalloc wrote down. */
+int hr_cli_top_sites(struct hr_cli *c);
+/* The member `allocated`: size and traceback of the block by tracemalloc, or null. The object in it as text: lines behind `indent`. */
+struct hr_py;
+void hr_cli_json_allocated(struct hr_json *j, const struct hr_py *py, hr_id block);
+void hr_cli_text_allocated(struct hr_cli *c, const struct hr_py *py, hr_id block);
 /* An error in one sentence on stderr: "heapray: …". Returns `code`. */
 int hr_cli_error(int code, const char *fmt, ...) HR_PRINTF(2, 3);
 /* Prints why a stage failed, if it did; true when it did not. */

@@ -3,6 +3,7 @@
 
 #include "analyzer/cli/cli.h"
 #include "analyzer/cli/py_cli.h"
+#include "analyzer/runtimes/cpython/tracemalloc.h"
 
 static int no_python(struct hr_cli *c)
 {
@@ -99,7 +100,7 @@ static void json_object(struct listing *l, struct hr_json *j, uint64_t addr, con
         hr_json_num(j, "len", n);
     else
         hr_json_null(j, "len");
-    hr_json_null(j, "allocated");
+    hr_cli_json_allocated(j, py, id);
     hr_json_end(j);
 }
 
@@ -169,6 +170,8 @@ static int run_objects(struct hr_cli *c)
     enum hr_status st = l.generation ? hr_py_gc_predict(l.py, &l.gc) : HR_NOMEM;
     if (st == HR_OK)
         st = hr_py_statics(l.py, &l.statics);
+    if (st == HR_OK)
+        st = hr_py_tracemalloc(l.py);
     if (st == HR_OK) {
         memset(l.generation, 0xff, (size_t)l.py->heap->n + 1);
         for (l.current = 0; l.current < 4; l.current++)

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "analyzer/cli/cli.h"
+#include "analyzer/runtimes/cpython/tracemalloc.h"
 
 enum { MAX_FIELDS = 400, MAX_REFERRERS = 200 };
 
@@ -160,6 +161,7 @@ struct shown {
     struct leafvec leaves;
     const uint32_t *refs;
     uint32_t nrefs;
+    struct hr_py *python;
 };
 
 static void json_fields(struct hr_cli *c, struct hr_json *j, const struct shown *w)
@@ -223,6 +225,8 @@ static void show_json(struct hr_cli *c, const struct shown *w)
     hr_json_str(&j, "what", hr_describe_addr(c->s, w->addr, what, sizeof what));
     json_block(c, &j, w);
     hr_json_null(&j, "object");
+    if (w->python)
+        hr_cli_json_allocated(&j, w->python, w->node);
     json_fields(c, &j, w);
     hr_json_arr(&j, "referrers");
     for (uint32_t i = 0; i < w->nrefs && i < MAX_REFERRERS; i++) {
@@ -285,6 +289,8 @@ static void text_block(struct hr_cli *c, const struct shown *w)
         hr_out_esc(o, text_at(c, w->base, w->size, b, sizeof b));
     }
     hr_outf(o, "\n  retains %s\n", c->s->retained ? hr_cli_bytes(c, c->s->retained[id]) : "?");
+    if (w->python)
+        hr_cli_text_allocated(c, w->python, id);
 }
 
 static void text_referrers(struct hr_cli *c, const struct shown *w)
@@ -351,6 +357,9 @@ static enum hr_status fill(struct hr_cli *c, struct shown *w)
     w->size = hr_node_size(s->heap, w->node);
     hr_type t = hr_node_type(s->heap, w->node);
     w->refs = hr_graph_out(s->rev, w->node, &w->nrefs);
+    w->python = hr_runtimes_self(s->runtimes, "cpython");
+    if (w->python)
+        HR_TRY(hr_py_tracemalloc(w->python));
     enum hr_status st = t && hr_type_get(s->types, t)->size ? leaves_of(s, t, &w->leaves) : words_of(s, w->size, &w->leaves);
     return st == HR_LIMIT ? HR_OK : st;
 }

@@ -76,6 +76,14 @@ static void top_text(struct hr_cli *c, size_t shown)
 
 static int run(struct hr_cli *c)
 {
+    static const char *const keys[] = {"type", "line", "file", "traceback"};
+    bool known = !c->by;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys && !known; i++)
+        known = !strcmp(c->by, keys[i]);
+    if (!known)
+        return hr_cli_error(HR_EXIT_USAGE, "--by takes type, line, file or traceback, not '%s'", c->by);
+    if (c->by && strcmp(c->by, "type"))
+        return hr_cli_top_sites(c);
     enum hr_status st = hr_session_type_retained(c->s);
     if (!hr_cli_ok(c, st))
         return hr_cli_exit_of(st);
@@ -91,6 +99,7 @@ static int run(struct hr_cli *c)
 const struct hr_verb hr_verb_top = {
     .name = "top", .args = "", .summary = "what fills the heap: types by bytes, with retained sizes",
     .help = "Types by the bytes of their blocks in use, with what all blocks of a type together retain (what would go if they "
-            "went) and how their type is known. The rows add up to the heap. --limit N shows N rows, --all all of them.",
+            "went) and how their type is known. --by line, file or traceback: where a Python allocated what is live, "
+            "when tracemalloc ran in it. The rows add up to the heap. --limit N shows N rows, --all all of them.",
     .needs_image = true, .types = true, .run = run,
 };

@@ -5,6 +5,7 @@ _heapray()
     COMPREPLY=()
     case $prev in
     --fail-on) mapfile -t COMPREPLY < <(compgen -W 'note warning error' -- "$cur"); return ;;
+    --by) mapfile -t COMPREPLY < <(compgen -W 'type line file traceback' -- "$cur"); return ;;
     --color) mapfile -t COMPREPLY < <(compgen -W 'auto always never' -- "$cur"); return ;;
     --state) mapfile -t COMPREPLY < <(compgen -W 'used cached free' -- "$cur"); return ;;
     --format) mapfile -t COMPREPLY < <(compgen -W 'text json sarif junit' -- "$cur"); return ;;

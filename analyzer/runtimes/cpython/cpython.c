@@ -4,6 +4,7 @@
 
 #include "analyzer/runtimes/cpython/links.h"
 #include "analyzer/runtimes/cpython/stacks.h"
+#include "analyzer/runtimes/cpython/tracemalloc.h"
 
 static void py_close(void *self)
 {
@@ -20,6 +21,7 @@ static void py_close(void *self)
     hr_free(py->object);
     hr_free(py->owner);
     hr_bits_deinit(&py->covered);
+    hr_py_tracing_free(py->tracing);
     hr_free(py->c);
     hr_free(py);
 }

@@ -92,6 +92,7 @@ struct hr_py {
     struct hr_pysamevec same;
     struct hr_pycontainervec containers;
     struct hr_py_links links;
+    struct hr_py_tracing *tracing; /* tracemalloc.h; NULL until asked for */
     struct hr_bits covered; /* per block: a part whose content its owner's references give; others are read as C */
 };
 enum { HR_PY_NO_TYPE = UINT32_MAX - 1 };
