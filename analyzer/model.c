@@ -104,6 +104,7 @@ GET(o_contents)
     hr_describe_shape(S, (hr_id)row, b, sizeof b);
     ANSWER_TEXT(ret, 256, "%s", b);
 }
+GET(o_allocated_at) { hr_model_allocated_at(S, (hr_id)row, ret); }
 static bool o_subject(void *ctx, uint64_t row, uint64_t *addr, char *buf, size_t cap)
 {
     return node_subject(S, (hr_id)row, addr, buf, cap);
@@ -179,6 +180,7 @@ static const struct hr_attr object_attrs[] = {
     {"evidence", HR_V_STR, OBJ, HR_NEED_TYPES, "how its type is known", o_evidence, NULL, 0, NULL},
     {"retained", HR_V_NUM, OBJ, HR_NEED_DOMINATORS, "bytes that would go if it went", o_retained, NULL, 0, NULL},
     {"contents", HR_V_STR, OBJ, 0, "a phrase on what its bytes look like", o_contents, NULL, 0, NULL},
+    {"allocated_at", HR_V_STR, OBJ, 0, "file and line that allocated it, where tracemalloc ran", o_allocated_at, NULL, 0, NULL},
 };
 
 /* ---- leaks: what one free() would give back ---- */
@@ -211,6 +213,7 @@ GET(l_arena) { text(ret, hr_strs_get(S->strs, S->heap->arenas.v[hr_block_arena(S
 /* That nothing leads here rests on every word of memory having been looked at, whatever its type. */
 GET(l_surety) { (void)ctx, (void)row; num(ret, HR_SURE_CONSERVATIVE); }
 GET(l_managed) { boolean(ret, S->runtimes && hr_runtimes_claims(S->runtimes, leak(ctx, row)->head)); }
+GET(l_allocated_at) { hr_model_allocated_at(S, leak(ctx, row)->head, ret); }
 static bool l_subject(void *ctx, uint64_t row, uint64_t *addr, char *buf, size_t cap)
 {
     return node_subject(S, leak(ctx, row)->head, addr, buf, cap);
@@ -229,6 +232,7 @@ static const struct hr_attr leak_attrs[] = {
     {"contents", HR_V_STR, OBJ, 0, "a phrase on what its bytes look like", l_contents, NULL, 0, NULL},
     {"arena", HR_V_STR, OBJ, 0, "name of its arena", l_arena, NULL, 0, NULL},
     {"surety", HR_V_NUM, OBJ, 0, "what the claim rests on", l_surety, NULL, 0, NULL},
+    {"allocated_at", HR_V_STR, OBJ, 0, "file and line that allocated the block to free, where tracemalloc ran", l_allocated_at, NULL, 0, NULL},
 };
 
 /* ---- cycles: strongly connected groups of two blocks and more ---- */

@@ -7,7 +7,7 @@
 
 struct hr_session_model {
     struct hr_model model;
-    struct hr_table tables[16];
+    struct hr_table tables[40];
     struct hr_attr object_attrs[16];
     struct hr_global globals[16];
 };
@@ -17,6 +17,8 @@ void hr_model_refresh(struct hr_session_model *m, struct hr_session *s);
 
 /* The tables of a Python heap (model_python.c); returns how many. */
 size_t hr_model_python(struct hr_table *t, struct hr_session *s);
+/* "app.py:31" of the block by tracemalloc, or unknown. */
+void hr_model_allocated_at(struct hr_session *s, uint32_t block, struct hr_value *ret);
 
 /* The types around a ring, joined by " -> ", at most 6 named; unescaped. */
 char *hr_ring_types(struct hr_session *s, const uint32_t *members, uint32_t n, char *buf, size_t cap);

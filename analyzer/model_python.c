@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "analyzer/model.h"
-#include "analyzer/runtimes/cpython/py.h"
+#include "analyzer/runtimes/cpython/tracemalloc.h"
 
 #define S ((struct hr_session *)ctx)
 #define GET(name_) static void name_(void *ctx, uint64_t row, struct hr_value *ret)
@@ -12,6 +12,15 @@ static struct hr_py *python(struct hr_session *s)
 {
     struct hr_py *py = s->runtimes ? hr_runtimes_self(s->runtimes, "cpython") : NULL;
     return py && hr_py_waste(py) == HR_OK ? py : NULL;
+}
+
+void hr_model_allocated_at(struct hr_session *s, uint32_t block, struct hr_value *ret)
+{
+    static _Thread_local char b[600];
+    struct hr_py *py = s->runtimes ? hr_runtimes_self(s->runtimes, "cpython") : NULL;
+    ret->kind = HR_V_UNKNOWN;
+    if (py && hr_py_tracemalloc(py) == HR_OK && hr_py_allocated_at(py, block, b, sizeof b))
+        *ret = (struct hr_value){.kind = HR_V_STR, .s = b, .n = strlen(b)};
 }
 
 static void num(struct hr_value *v, uint64_t n)
@@ -40,6 +49,7 @@ GET(s_text)
     static _Thread_local char b[256];
     text(ret, hr_py_repr(python(S), same(ctx, row)->addr, true, b, sizeof b));
 }
+GET(s_allocated_at) { hr_model_allocated_at(S, same(ctx, row)->traced, ret); }
 static bool s_subject(void *ctx, uint64_t row, uint64_t *addr, char *buf, size_t cap)
 {
     *addr = same(ctx, row)->addr;
@@ -55,6 +65,8 @@ static const struct hr_attr string_attrs[] = {
     {"bytes", HR_V_NUM, HR_COST_OBJECT, 0, "the same", s_waste, NULL, 0, NULL},
     {"length", HR_V_NUM, HR_COST_OBJECT, 0, "characters, bytes or items of one", s_length, NULL, 0, NULL},
     {"text", HR_V_STR, HR_COST_OBJECT, HR_NEED_STRINGS, "what it says", s_text, NULL, 0, NULL},
+    {"allocated_at", HR_V_STR, HR_COST_OBJECT, 0, "file and line that allocated one of them (most, if there is such a line), where tracemalloc ran",
+     s_allocated_at, NULL, 0, NULL},
 };
 
 /* ---- containers ---- */
@@ -76,6 +88,7 @@ GET(b_fill)
     const struct hr_py_container *c = box(ctx, row);
     *ret = (struct hr_value){.kind = HR_V_NUM, .is_float = 1, .f = c->capacity ? (double)c->used / (double)c->capacity : 1};
 }
+GET(b_allocated_at) { hr_model_allocated_at(S, box(ctx, row)->node, ret); }
 static bool b_subject(void *ctx, uint64_t row, uint64_t *addr, char *buf, size_t cap)
 {
     *addr = box(ctx, row)->addr;
@@ -92,6 +105,7 @@ static const struct hr_attr container_attrs[] = {
     {"bytes", HR_V_NUM, HR_COST_OBJECT, 0, "the same", b_slack, NULL, 0, NULL},
     {"size", HR_V_NUM, HR_COST_OBJECT, 0, "bytes of its own block, without its table", b_size, NULL, 0, NULL},
     {"fill", HR_V_NUM, HR_COST_OBJECT, 0, "used divided by capacity", b_fill, NULL, 0, NULL},
+    {"allocated_at", HR_V_STR, HR_COST_OBJECT, 0, "file and line that allocated it, where tracemalloc ran", b_allocated_at, NULL, 0, NULL},
 };
 
 size_t hr_model_python(struct hr_table *t, struct hr_session *s)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "analyzer/cli/py_cli.h"
+#include "analyzer/runtimes/cpython/tracemalloc.h"
 
 enum { SHOWN = 25 };
 
@@ -17,7 +18,12 @@ static void row(struct hr_cli *c, struct hr_py *py, struct hr_json *j, const str
         hr_out_esc(&c->out, name);
         hr_outf(&c->out, " ");
         hr_out_esc(&c->out, value);
-        hr_outf(&c->out, " at 0x%llx\n", (unsigned long long)d->addr);
+        hr_outf(&c->out, " at 0x%llx", (unsigned long long)d->addr);
+        if (hr_py_allocated_at(py, d->traced, value, sizeof value)) {
+            hr_outf(&c->out, ", allocated at ");
+            hr_out_esc(&c->out, value);
+        }
+        hr_outf(&c->out, "\n");
         return;
     }
     hr_json_obj(j, NULL);
@@ -28,6 +34,7 @@ static void row(struct hr_cli *c, struct hr_py *py, struct hr_json *j, const str
     hr_json_num(j, "bytes", d->bytes);
     hr_json_num(j, "wasted", d->waste);
     hr_json_str(j, "value", value);
+    hr_json_str(j, "allocated_at", hr_py_allocated_at(py, d->traced, value, sizeof value));
     hr_json_end(j);
 }
 
@@ -99,7 +106,8 @@ static int run_strings(struct hr_cli *c)
         uint32_t t = py->object[id];
         uint8_t kind = t == HR_NONE ? HR_PK_NONE : hr_py_type(py, t)->kind;
         if (kind == HR_PK_STR || kind == HR_PK_BYTES)
-            st = hr_pysamevec_push(&v, (struct hr_py_same){hr_py_addr(py, id), t, kind, 1, hr_py_sizeof(py, hr_py_addr(py, id), hr_py_type(py, t)), 0});
+            st = hr_pysamevec_push(&v, (struct hr_py_same){.addr = hr_py_addr(py, id), .type = t, .kind = kind, .count = 1,
+                                                            .bytes = hr_py_sizeof(py, hr_py_addr(py, id), hr_py_type(py, t)), .traced = HR_NONE});
     }
     if (v.n)
         qsort(v.v, v.n, sizeof *v.v, by_bytes);

@@ -54,8 +54,9 @@ HR_VEC(hr_pytypevec, struct hr_py_type)
 struct hr_py_freelist { hr_str name; uint64_t count, bytes; };
 HR_VEC(hr_pyfreevec, struct hr_py_freelist)
 
-/* Equal objects: addr is the first, bytes of one block, waste the blocks of all others. */
-struct hr_py_same { uint64_t addr; uint32_t type; uint8_t kind; uint64_t count, bytes, waste; };
+/* Equal objects: addr is the first, bytes of one block, waste the blocks of all others. traced: one whose allocation is known, of the line
+ * that most come from, if there is one (`votes` is the count of that vote). */
+struct hr_py_same { uint64_t addr; uint32_t type; uint8_t kind; uint64_t count, bytes, waste; hr_id traced; uint32_t votes; };
 HR_VEC(hr_pysamevec, struct hr_py_same)
 /* A container with room: capacity and used in items, slack in bytes. */
 struct hr_py_container { uint64_t addr; hr_id node; uint8_t kind; uint64_t capacity, used, slack; };

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analyzer/runtimes/cpython/tracemalloc.h"
 #include "analyzer/runtimes/cpython/values.h"
 
 enum { MAX_GROUPS = 1 << 24, MAX_TEXT = 1 << 20, MAX_TUPLE = 64 };
@@ -73,6 +74,28 @@ static void keep_several(struct hr_pysamevec *v)
         qsort(v->v, n, sizeof *v->v, by_waste);
 }
 
+static uint32_t line_of(const struct hr_py *py, hr_id id)
+{
+    const struct hr_py_trace *t = hr_py_trace_at(py, id);
+    return t ? py->tracing->sites.v[t->site].line : HR_NONE;
+}
+
+/* Boyer and Moore's vote: a line that most come from is the one that is left. */
+static void vote(const struct hr_py *py, struct hr_py_same *s, hr_id id)
+{
+    uint32_t line = line_of(py, id);
+    if (line == HR_NONE)
+        return;
+    if (!s->votes) {
+        s->traced = id;
+        s->votes = 1;
+    } else if (line_of(py, s->traced) == line) {
+        s->votes++;
+    } else {
+        s->votes--;
+    }
+}
+
 static enum hr_status add_same(struct hr_py *py, struct hr_map *index, hr_id id, uint64_t addr, const struct hr_py_type *t)
 {
     uint64_t h;
@@ -83,10 +106,13 @@ static enum hr_status add_same(struct hr_py *py, struct hr_map *index, hr_id id,
     if (at != HR_NONE) {
         py->same.v[at].count++;
         py->same.v[at].waste += size;
+        vote(py, &py->same.v[at], id);
         return HR_OK;
     }
     HR_TRY(hr_map_put(index, h, (uint32_t)py->same.n));
-    return hr_pysamevec_push(&py->same, (struct hr_py_same){addr, py->object[id], t->kind, 1, size, 0});
+    struct hr_py_same fresh = {.addr = addr, .type = py->object[id], .kind = t->kind, .count = 1, .bytes = size, .traced = HR_NONE};
+    vote(py, &fresh, id);
+    return hr_pysamevec_push(&py->same, fresh);
 }
 
 bool hr_py_container_at(struct hr_py *py, uint64_t addr, const struct hr_py_type *t, struct hr_py_container *ret)
@@ -134,6 +160,7 @@ enum hr_status hr_py_waste(struct hr_py *py)
     if (py->wasted)
         return HR_OK;
     py->wasted = true;
+    HR_TRY(hr_py_tracemalloc(py));
     py->same.max = MAX_GROUPS;
     py->containers.max = 1u << 30;
     hr_map_init(&index, 2 * MAX_GROUPS);

@@ -28,7 +28,7 @@ def many():
     out += [session(i) for i in range(40)]
     out += [collections.deque(range(i)) for i in range(5)]
     out += [collections.OrderedDict((k, k) for k in range(i)) for i in range(5)]
-    out += [set("%d" % k for k in range(30)), frozenset([1.5, 2.5]), bytearray(3000), list(range(1000))]
+    out += [set("%d" % k for k in range(30)), frozenset([1.5, 2.5])] + ["".join(["same", "%s"]) for k in range(100)] + [bytearray(3000), list(range(1000))]
     out += [lambda k=k: k for k in range(3)]
     g = generator(7); next(g)
     out += [g, itertools.count(5), ValueError("x"), 10 ** 60, 3.25 * len(out), "".join(["a", "b%d" % len(out)])]
