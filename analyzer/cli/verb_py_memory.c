@@ -174,6 +174,17 @@ static void json(struct hr_cli *c, const struct hr_py *py, const struct memory *
         hr_json_end(&j);
     }
     hr_json_end(&j);
+    if (py->guards.front) {
+        hr_json_obj(&j, "debug_hooks");
+        hr_json_num(&j, "raw", py->guards.blocks[0]);
+        hr_json_num(&j, "mem", py->guards.blocks[1]);
+        hr_json_num(&j, "object", py->guards.blocks[2]);
+        hr_json_num(&j, "requested", py->guards.requested);
+        hr_json_num(&j, "blocks_bytes", py->guards.held);
+        hr_json_num(&j, "damaged", py->guards.damaged);
+        hr_json_end(&j);
+    } else
+        hr_json_null(&j, "debug_hooks");
     hr_json_num(&j, "releasable_arenas", m->releasable);
     hr_json_num(&j, "sparse_arenas", m->sparse);
     hr_json_num(&j, "arenas_needed", m->need);
@@ -211,10 +222,23 @@ static void map(struct hr_cli *c, const struct memory *m)
         hr_outf(&c->out, "  [%s more arenas: --all]\n", hr_cli_count(c, m->arenas.n - most));
 }
 
+static void guards_text(struct hr_cli *c, const struct hr_py *py)
+{
+    uint64_t n = py->guards.blocks[0] + py->guards.blocks[1] + py->guards.blocks[2];
+    if (py->guards.front) {
+        hr_outf(&c->out, "\nallocators' debug hooks: %s guarded blocks (%s object, ", hr_cli_count(c, n), hr_cli_count(c, py->guards.blocks[2]));
+        hr_outf(&c->out, "%s mem, %s raw); %s asked for", hr_cli_count(c, py->guards.blocks[1]), hr_cli_count(c, py->guards.blocks[0]),
+                hr_cli_bytes(c, py->guards.requested));
+        hr_outf(&c->out, " in blocks of %s; %s damaged guards\n", hr_cli_bytes(c, py->guards.held), hr_cli_count(c, py->guards.damaged));
+    }
+}
+
 static void text(struct hr_cli *c, const struct hr_py *py, const struct memory *m)
 {
     struct hr_out *o = &c->out;
     char name[600];
+    if (!m->arenas.n)
+        hr_outf(o, "pymalloc is not in use (PYTHONMALLOC=malloc, or built without it): objects lie in the blocks of the C allocator\n");
     hr_outf(o, "%s arenas of %s; %s pools of %s in use, %s unused; what is in use would fit in %s arenas\n", hr_cli_count(c, m->arenas.n),
             hr_cli_bytes(c, m->arena_size), hr_cli_count(c, m->pools), hr_cli_bytes(c, m->pool_size), hr_cli_count(c, m->unused),
             hr_cli_count(c, m->need));
@@ -233,7 +257,9 @@ static void text(struct hr_cli *c, const struct hr_py *py, const struct memory *
     }
     if (py->freelists.n)
         hr_outf(o, "\n");
-    map(c, m);
+    guards_text(c, py);
+    if (m->arenas.n)
+        map(c, m);
     if (m->sparse)
         hr_outf(o, "\n%s arenas are less than %d%% full and cannot be given back, because of:\n", hr_cli_count(c, m->sparse), SPARSE_PERCENT);
     for (size_t i = 0; i < hr_min(m->pins.n, SHOWN_PINS); i++) {

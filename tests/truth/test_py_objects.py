@@ -216,8 +216,8 @@ def compare(rows, objects):
     return bad
 
 
-def one(python):
-    p, said = hr.start([python, "-c", PROGRAM])
+def one(python, env=None, label=""):
+    p, said = hr.start([python, "-c", PROGRAM], env=env)
     core = hr.gcore(p.pid, "objects")
     if not core:
         return hr.skip(python, "no gcore here")
@@ -234,7 +234,7 @@ def one(python):
         os.rename(core, os.path.join(os.environ["HR_KEEP_CORES"], python.strip("/").replace("/", "_") + ".core"))
     else:
         os.unlink(core)
-    version = os.path.basename(os.path.dirname(os.path.dirname(python)))
+    version = os.path.basename(os.path.dirname(os.path.dirname(python))) + label
     for what, list_ in compare(rows, objects).items():
         hr.ok(not list_, f"{version}: {what} of {len(rows)} objects", *list_)
     wanted = {}

@@ -22,6 +22,7 @@ static void py_close(void *self)
     hr_free(py->owner);
     hr_bits_deinit(&py->covered);
     hr_py_tracing_free(py->tracing);
+    hr_free(py->guards.front);
     hr_free(py->c);
     hr_free(py);
 }
@@ -56,14 +57,14 @@ static enum hr_status set_handles(struct hr_py *py)
     if (!h->handle)
         return HR_NOMEM;
     for (hr_id i = 0; i < h->n; i++)
-        if (py->object[i] != HR_NONE)
-            h->handle[i] = py->types.v[py->object[i]].pre;
+        h->handle[i] = (uint8_t)(hr_py_guard(py, i) + (py->object[i] != HR_NONE ? py->types.v[py->object[i]].pre : 0));
     return HR_OK;
 }
 
 static enum hr_status prepare(struct hr_py *py)
 {
     HR_TRY(hr_py_find_objects(py));
+    hr_py_check_guards(py);
     HR_TRY(find_parts(py));
     HR_TRY(hr_py_find_freelists(py));
     return set_handles(py);
@@ -113,7 +114,7 @@ static void push_edge(void *ctx, uint64_t target, uint32_t off, enum hr_py_ref k
     if (id == HR_NONE || id == e->node)
         return;
     /* The block's own extent begins in front of the object: offsets are counted from the block's start. */
-    uint32_t pre = e->py->types.v[e->py->object[e->node]].pre;
+    uint32_t pre = hr_py_guard(e->py, e->node) + e->py->types.v[e->py->object[e->node]].pre;
     hr_edge_push(e->out, id, off == UINT32_MAX ? off : off + pre, surety);
 }
 
@@ -126,7 +127,7 @@ static void py_edges(void *self, hr_id node, struct hr_edgebuf *out)
         return; /* a part: its owner gives what is in it */
     struct edge_ctx e = {py, out, node};
     const struct hr_py_type t = py->types.v[py->object[node]];
-    hr_py_refs(py, hr_block_addr(py->heap, node) + t.pre, &t, push_edge, &e);
+    hr_py_refs(py, hr_py_addr(py, node), &t, push_edge, &e);
     hr_py_raw_edges(py, node, push_raw, out);
 }
 

@@ -51,6 +51,8 @@ static enum hr_status dead_objects(struct hr_py *py)
         uint64_t addr = hr_block_next(&it), size = hr_block_size(h, id);
         if (h->state[id] != HR_USED || py->object[id] != HR_NONE || py->owner[id] != HR_NONE || size < (uint64_t)py->c->at[HR_PYS_OBJECT])
             continue;
+        addr += hr_py_guard(py, id);
+        size = hr_py_usable(py, id);
         struct hr_span b = hr_image_peek(py->img, addr, hr_min(size, 64));
         uint32_t t = b.n >= hr_min(size, 64) ? dead_object(py, b.p, size) : HR_NONE;
         if (t != HR_NONE)
@@ -63,7 +65,7 @@ static enum hr_status dead_objects(struct hr_py *py)
 static hr_id loose(const struct hr_py *py, uint64_t addr)
 {
     uint64_t into, first;
-    hr_id id = addr ? hr_heap_at(py->heap, addr, &into) : HR_NONE;
+    hr_id id = addr ? hr_py_block_at(py, addr, &into) : HR_NONE;
     if (id == HR_NONE || into || py->heap->state[id] != HR_USED || py->object[id] != HR_NONE || py->owner[id] != HR_NONE)
         return HR_NONE;
     return hr_image_word(py->img, addr, &first) && !first ? id : HR_NONE;
@@ -75,7 +77,7 @@ static enum hr_status float_chain(struct hr_py *py, uint64_t at)
     uint64_t size = (uint64_t)py->c->at[HR_PY_FLOAT_VALUE] + 8, walk = at;
     for (unsigned n = 0; walk; n++, walk = hr_py_word(py->c, walk, HR_PY_OB_TYPE)) {
         hr_id id = loose(py, walk);
-        if (n == MAX_CHAIN || id == HR_NONE || hr_block_size(py->heap, id) < size || hr_block_size(py->heap, id) > 2 * size)
+        if (n == MAX_CHAIN || id == HR_NONE || hr_py_usable(py, id) < size || hr_py_usable(py, id) > 2 * size)
             return HR_OK;
     }
     while (at) {

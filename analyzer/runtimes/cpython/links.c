@@ -54,7 +54,7 @@ static void record(void *ctx, uint64_t target, uint32_t off, enum hr_py_ref kind
     (void)off;
     if (kind == HR_PR_TYPE)
         return;
-    hr_id to = hr_heap_at(py->heap, target, &into);
+    hr_id to = hr_py_block_at(py, target, &into);
     if (to == HR_NONE) {
         if (kind != HR_PR_PART)
             keep_static(r, target);
@@ -93,7 +93,7 @@ static enum hr_status read_all(struct reader *r)
         if (py->object[r->node] == HR_NONE)
             continue;
         const struct hr_py_type t = py->types.v[py->object[r->node]]; /* a copy: reading references may add types */
-        hr_py_refs(py, addr + t.pre, &t, record, r);
+        hr_py_refs(py, addr + hr_py_guard(py, r->node) + t.pre, &t, record, r);
         hr_py_raw_edges(py, r->node, record_raw, r);
     }
     l->row[py->heap->n] = (uint32_t)l->to.n;
@@ -114,13 +114,13 @@ void hr_py_raw_edges(struct hr_py *py, hr_id node, hr_py_raw_fn *fn, void *ctx)
     if (!of_c(t->kind))
         return;
     unsigned word = py->img->word;
-    uint64_t addr = hr_block_addr(py->heap, node), size = hr_block_size(py->heap, node), into;
+    uint64_t addr = hr_block_addr(py->heap, node), size = hr_block_size(py->heap, node), into, pre = hr_py_guard(py, node) + t->pre;
     if (!t->itemsize)
-        size = hr_min(size, t->pre + t->basicsize); /* what is behind is left from who had the block before */
+        size = hr_min(size, pre + t->basicsize); /* what is behind is left from who had the block before */
     struct hr_span b = hr_image_peek(py->img, addr, size);
-    for (size_t off = t->pre; off + word <= b.n; off += word) { /* not the collector's links, which hold nothing */
+    for (size_t off = pre; off + word <= b.n; off += word) { /* not the collector's links, which hold nothing */
         uint64_t w = hr_word_load(b.p + off, word, py->img->big);
-        hr_id id = w ? hr_heap_at(py->heap, w, &into) : HR_NONE;
+        hr_id id = w ? hr_py_block_at(py, w, &into) : HR_NONE;
         if (id == HR_NONE || id == node || (py->object[id] != HR_NONE && py->types.v[py->object[id]].pre == into))
             continue;
         fn(ctx, id, (uint32_t)off, into ? HR_SURE_INTERIOR : HR_SURE_CONSERVATIVE);

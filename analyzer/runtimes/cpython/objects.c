@@ -39,6 +39,14 @@ static uint32_t object_in(struct hr_py *py, const uint8_t *p, uint64_t size)
     return HR_NONE;
 }
 
+static enum hr_status guarded(struct hr_py *py, hr_id id, unsigned guard)
+{
+    if (!py->guards.front && !(py->guards.front = hr_zalloc((size_t)py->heap->n + 1, 1)))
+        return HR_NOMEM;
+    py->guards.front[id] = (uint8_t)guard;
+    return HR_OK;
+}
+
 enum hr_status hr_py_find_objects(struct hr_py *py)
 {
     const struct hr_heap *h = py->heap;
@@ -52,9 +60,14 @@ enum hr_status hr_py_find_objects(struct hr_py *py)
         py->object[id] = HR_NONE;
         if (h->state[id] != HR_USED || size < (uint64_t)py->c->at[HR_PYS_OBJECT])
             continue;
-        struct hr_span b = hr_image_peek(py->img, addr, hr_min(size, 64));
-        if (b.n >= hr_min(size, 64))
-            py->object[id] = object_in(py, b.p, size);
+        enum { HEADERS = 96 }; /* two guards, pre-header, collector's head, object's head */
+        struct hr_span b = hr_image_peek(py->img, addr, hr_min(size, HEADERS));
+        if (b.n < hr_min(size, HEADERS))
+            continue;
+        unsigned guard = hr_py_guard_in(py, b.p, size, addr);
+        if (guard)
+            HR_TRY(guarded(py, id, guard));
+        py->object[id] = object_in(py, b.p + guard, guard ? hr_py_usable(py, id) : size);
     }
     return HR_OK;
 }
@@ -62,7 +75,7 @@ enum hr_status hr_py_find_objects(struct hr_py *py)
 hr_id hr_py_node(const struct hr_py *py, uint64_t addr)
 {
     uint64_t into;
-    hr_id id = hr_heap_at(py->heap, addr, &into);
+    hr_id id = hr_py_block_at(py, addr, &into);
     if (id == HR_NONE || py->object[id] == HR_NONE || py->types.v[py->object[id]].pre != into)
         return HR_NONE;
     return id;
@@ -72,7 +85,7 @@ uint64_t hr_py_addr(const struct hr_py *py, hr_id node)
 {
     if (node >= py->heap->n || py->object[node] == HR_NONE)
         return 0;
-    return hr_block_addr(py->heap, node) + py->types.v[py->object[node]].pre;
+    return hr_block_addr(py->heap, node) + hr_py_guard(py, node) + py->types.v[py->object[node]].pre;
 }
 
 /* 2.7 carves its ints and floats out of blocks of a thousand bytes: they start no block. */
@@ -133,7 +146,7 @@ static void from_objects(struct statics *s)
         if (py->object[id] == HR_NONE)
             continue;
         const struct hr_py_type t = py->types.v[py->object[id]];
-        hr_py_refs(py, addr + t.pre, &t, static_target, s);
+        hr_py_refs(py, addr + hr_py_guard(py, id) + t.pre, &t, static_target, s);
     }
 }
 

@@ -89,6 +89,11 @@ struct hr_py {
     uint32_t *object;       /* per block: type index of the object in it, HR_NONE = no object */
     hr_id *owner;           /* per block: the block of the object that owns it as a part, HR_NONE */
     struct hr_pyfreevec freelists;
+    struct {                /* blocks with the guards of the allocators' debug hooks (guard.c) */
+        uint8_t *front;     /* per block: bytes of guards before what the program was given; NULL: no guards anywhere */
+        uint64_t blocks[3]; /* by API: raw, mem, object */
+        uint64_t requested, held, damaged;
+    } guards;
     bool wasted;            /* hr_py_waste() has run: */
     struct hr_pysamevec same;
     struct hr_pycontainervec containers;
@@ -97,6 +102,17 @@ struct hr_py {
     struct hr_bits covered; /* per block: a part whose content its owner's references give; others are read as C */
 };
 enum { HR_PY_NO_TYPE = UINT32_MAX - 1 };
+
+/* ---- guard.c ---- */
+/* Bytes of the guard in front of what the program was given. */
+static inline unsigned hr_py_guard(const struct hr_py *py, hr_id id) { return py->guards.front ? py->guards.front[id] : 0; }
+/* Bytes of the guards at the start of the used block of `size` bytes at addr, whose first four words are at p; 0: none. */
+unsigned hr_py_guard_in(const struct hr_py *py, const uint8_t *p, uint64_t size, uint64_t addr);
+/* hr_heap_at(), counted from what the program was given; an address in a guard is in no block. */
+hr_id hr_py_block_at(const struct hr_py *py, uint64_t addr, uint64_t *into_ret);
+uint64_t hr_py_usable(const struct hr_py *py, hr_id id); /* bytes the program was given: what it asked for where that is known */
+/* Counts guarded blocks and notes the damaged guards; after the objects are known. */
+void hr_py_check_guards(struct hr_py *py);
 
 /* ---- types.c ---- */
 /* Index of the type object at addr, read and checked on first sight; HR_NONE when there is none. */

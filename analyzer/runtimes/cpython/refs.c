@@ -49,7 +49,7 @@ void hr_py_scan_words(const struct hr_py_out *o, uint64_t from, uint64_t to, con
             hr_py_give(o, v, a, nth < 64 && o->unvisited >> nth & 1 ? HR_PR_UNVISITED : HR_PR_STRONG, HR_SURE_CONSERVATIVE);
             continue;
         }
-        hr_id id = hr_heap_at(o->py->heap, v, &into);
+        hr_id id = hr_py_block_at(o->py, v, &into);
         if (id != HR_NONE && !into && o->py->object[id] == HR_NONE)
             hr_py_give(o, v, a, HR_PR_PART, HR_SURE_CONSERVATIVE); /* a buffer of its own */
     }
@@ -59,10 +59,10 @@ void hr_py_scan_words(const struct hr_py_out *o, uint64_t from, uint64_t to, con
 uint64_t hr_py_block_left(const struct hr_py *py, uint64_t addr)
 {
     uint64_t into;
-    hr_id id = hr_heap_at(py->heap, addr, &into);
+    hr_id id = hr_py_block_at(py, addr, &into);
     if (id == HR_NONE)
         return 0;
-    uint64_t size = hr_block_size(py->heap, id);
+    uint64_t size = hr_py_usable(py, id);
     return into < size ? size - into : 0;
 }
 
@@ -345,7 +345,7 @@ static void managed_dict(const struct hr_py_out *o, const struct hr_py_type *t)
         hr_py_give(o, dict, UINT64_MAX, HR_PR_STRONG, HR_SURE_EXACT);
         if (values) {
             uint64_t into = 0;
-            hr_id block = hr_heap_at(py->heap, values, &into);
+            hr_id block = hr_py_block_at(py, values, &into);
             if (block != HR_NONE) {
                 hr_py_give(o, values - into, UINT64_MAX, HR_PR_PART, HR_SURE_EXACT);
                 hr_py_give_array(o, values, hr_min(n, hr_py_block_left(py, values) / word), HR_SURE_EXACT);
@@ -356,7 +356,7 @@ static void managed_dict(const struct hr_py_out *o, const struct hr_py_type *t)
         if (v & 1) {
             uint64_t into = 0;
             v++; /* one less than the address is stored */
-            hr_id block = hr_heap_at(py->heap, v, &into);
+            hr_id block = hr_py_block_at(py, v, &into);
             if (block != HR_NONE) {
                 hr_py_give(o, v - into, UINT64_MAX, HR_PR_PART, HR_SURE_EXACT);
                 hr_py_give_array(o, v, hr_min(n, hr_py_block_left(py, v) / word), HR_SURE_EXACT);
