@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "analyzer/cli/cli.h"
+#include "analyzer/cli/py_array.h"
 #include "analyzer/cli/py_cli.h"
 #include "analyzer/runtimes/cpython/tracemalloc.h"
 
@@ -100,6 +101,7 @@ static void json_object(struct listing *l, struct hr_json *j, uint64_t addr, con
         hr_json_num(j, "len", n);
     else
         hr_json_null(j, "len");
+    hr_cli_array_json(j, py, addr, t);
     hr_cli_json_allocated(j, py, id);
     hr_json_end(j);
 }

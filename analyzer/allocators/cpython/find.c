@@ -115,6 +115,37 @@ static void find_interpreters(struct hr_cpython *p)
     }
 }
 
+/* Is there a ring of collected objects whose head is at `head`? Links carry flags in their low two bits from 3.8 on. */
+static bool ring_head(const struct hr_cpython *p, uint64_t head)
+{
+    uint64_t next = hr_py_word(p, head, HR_PY_GC_NEXT) & ~3ull, prev = hr_py_word(p, head, HR_PY_GC_PREV) & ~3ull;
+    return next && prev && (hr_py_word(p, next, HR_PY_GC_PREV) & ~3ull) == head && (hr_py_word(p, prev, HR_PY_GC_NEXT) & ~3ull) == head;
+}
+
+static bool collector_at(const struct hr_cpython *p, int32_t shift)
+{
+    for (unsigned g = 0; g < 3; g++)
+        if (!ring_head(p, p->interp[0] + (uint64_t)(p->at[HR_PY_IS_GC] + p->at[HR_PY_GC_GENERATIONS] + shift) + g * (uint64_t)p->at[HR_PYS_GENERATION]))
+            return false;
+    return true;
+}
+
+/* Debian 13's 3.13.5 keeps the collector's lists four bytes before where 3.13.0 has them, at odd words: a table of another build is
+ * believed only where the lists are rings. */
+static void settle_collector(struct hr_cpython *p)
+{
+    static const enum hr_py_fact moved[] = {HR_PY_GC_GENERATIONS, HR_PY_GC_PERMANENT, HR_PY_GC_COLLECTING, HR_PY_GC_GARBAGE, HR_PY_GC_CALLBACKS};
+    if (p->exact_layout || !p->ninterp || !hr_py_has(p, HR_PY_IS_GC) || !hr_py_has(p, HR_PY_GC_GENERATIONS) || collector_at(p, 0))
+        return;
+    for (int32_t shift = -16; shift <= 16; shift += 4)
+        if (collector_at(p, shift)) {
+            for (size_t i = 0; i < sizeof moved / sizeof *moved; i++)
+                if (hr_py_has(p, moved[i]))
+                    p->at[moved[i]] += shift;
+            return;
+        }
+}
+
 static enum hr_status recognise(struct hr_cpython *p)
 {
     char source[96];
@@ -135,6 +166,7 @@ static enum hr_status recognise(struct hr_cpython *p)
         return HR_UNSUPPORTED;
     }
     find_interpreters(p);
+    settle_collector(p);
     snprintf(p->evidence, sizeof p->evidence, "%s; layout from %s", p->runtime ? "_PyRuntime" : "PyType_Type", source);
     return HR_OK;
 }

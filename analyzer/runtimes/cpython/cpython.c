@@ -32,7 +32,8 @@ void hr_py_note_part(struct hr_py *py, hr_id owner, hr_id id, uint64_t into, uin
 {
     if (into || py->object[id] != HR_NONE || py->heap->state[id] != HR_USED)
         return;
-    if (py->owner[id] == HR_NONE)
+    /* who merely points at it (a buffer's exporter is not its views) gives way to who says that it owns it */
+    if (py->owner[id] == HR_NONE || (surety == HR_SURE_EXACT && !hr_bits_get(&py->covered, id)))
         py->owner[id] = owner;
     if (surety == HR_SURE_EXACT)
         hr_bits_set(&py->covered, id);
@@ -160,6 +161,10 @@ static const char *part_name(const struct hr_py *py, hr_id owner)
     case HR_PK_BYTEARRAY: return "bytearray buffer";
     case HR_PK_DEQUE: return "deque block";
     case HR_PK_TYPE: return "shared dict keys";
+    case HR_PK_NDARRAY: case HR_PK_NPVOID: return "array data";
+    case HR_PK_ARRAY: return "array.array items";
+    case HR_PK_DTYPE: return "dtype parts";
+    case HR_PK_STR: return "string data";
     default: return "instance attributes";
     }
 }

@@ -22,7 +22,7 @@ static const struct { const char *name; uint8_t extension; uint64_t borrowed, un
     {"ContextVar", HR_PX_NONE, W(4), 0, 0},                                  /* the cached value */
     {"_contextvars.ContextVar", HR_PX_NONE, W(4), 0, 0},
     {"itertools.groupby", HR_PX_NONE, W(7), 0, 0},                           /* the current group, which holds us */
-    {"memoryview", HR_PX_NONE, W(7) | W(8), 0, 0},                           /* view.buf; view.obj, which the managed buffer holds */
+    {"memoryview", HR_PX_NONE, W(7) | W(8), 0, 0},                           /* view.buf; view.obj, which the managed buffer holds (buffers.c) */
     {"_ctypes._CData", HR_PX_NONE, W(2) | W(9) | W(10), 0, 0},               /* the C value itself and the pointer to it */
 };
 

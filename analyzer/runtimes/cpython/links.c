@@ -105,7 +105,7 @@ static enum hr_status read_all(struct reader *r)
 static bool of_c(uint8_t kind)
 {
     return kind == HR_PK_OBJECT || kind == HR_PK_MODULE || kind == HR_PK_TYPE || kind == HR_PK_CODE || kind == HR_PK_BUILTIN_METHOD ||
-           kind == HR_PK_NDARRAY || kind == HR_PK_ARRAY || kind == HR_PK_MEMORYVIEW || kind == HR_PK_ODICT;
+           kind == HR_PK_MMAP || kind == HR_PK_CDATA || kind == HR_PK_ODICT;
 }
 
 void hr_py_raw_edges(struct hr_py *py, hr_id node, hr_py_raw_fn *fn, void *ctx)

@@ -17,7 +17,8 @@ enum hr_py_kind {
     HR_PK_BYTEARRAY, HR_PK_LIST, HR_PK_TUPLE, HR_PK_DICT, HR_PK_SET, HR_PK_FUNCTION, HR_PK_CODE, HR_PK_CELL, HR_PK_FRAME,
     HR_PK_GENERATOR, HR_PK_MODULE, HR_PK_WEAKREF, HR_PK_CLASSIC_INSTANCE, HR_PK_CLASSIC_CLASS, HR_PK_DEQUE, HR_PK_ODICT,
     HR_PK_MEMORYVIEW, HR_PK_ARRAY, HR_PK_NDARRAY, HR_PK_EXCEPTION, HR_PK_TRACEBACK, HR_PK_BUILTIN_METHOD,
-    HR_PK_RANGE, HR_PK_SLICE, HR_PK_OPAQUE /* no references */
+    HR_PK_RANGE, HR_PK_SLICE, HR_PK_DTYPE, HR_PK_NPSCALAR, HR_PK_NPVOID, HR_PK_MMAP, HR_PK_CDATA,
+    HR_PK_MANAGED_BUFFER, HR_PK_OPAQUE /* no references */
 };
 
 /* tp_flags (Include/object.h of each version; the numbers are those of cpython-layouts.md, section 5) */
@@ -37,6 +38,7 @@ enum hr_py_kind {
 
 struct hr_py_type {
     uint64_t addr, flags, basicsize, itemsize, base;
+    uint64_t known;         /* basicsize of the built-in base that decides the kind; what lies behind is a subclass's */
     int64_t dictoffset, weaklistoffset;
     hr_type row;            /* in the type table: "module.qualname" */
     hr_str name;            /* the same */
@@ -99,6 +101,8 @@ struct hr_py {
     struct hr_pycontainervec containers;
     struct hr_py_links links;
     struct hr_py_tracing *tracing; /* tracemalloc.h; NULL until asked for */
+    uint8_t numpy;          /* major version of NumPy, once a dtype has told it */
+    uint64_t numpy_class;   /* the class of dtypes seen last */
     struct hr_bits covered; /* per block: a part whose content its owner's references give; others are read as C */
 };
 enum { HR_PY_NO_TYPE = UINT32_MAX - 1 };

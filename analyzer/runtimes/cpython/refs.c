@@ -2,7 +2,7 @@
  * address of an object is a reference (conservative, but next to never wrong: block start, collector head and type all fit). */
 #include <string.h>
 
-#include "analyzer/runtimes/cpython/refs.h"
+#include "analyzer/runtimes/cpython/ndarray.h"
 
 void hr_py_give(const struct hr_py_out *o, uint64_t target, uint64_t at, enum hr_py_ref kind, uint8_t surety)
 {
@@ -412,6 +412,9 @@ static uint64_t fixed_by_kind(const struct hr_py *py, const struct hr_py_type *t
     case HR_PK_WEAKREF: return (uint64_t)at[HR_PY_WEAKREF_CALLBACK] + 4 * py->img->word;
     case HR_PK_DEQUE: return (uint64_t)at[py->minor < 0x0300 ? HR_PYS_OBJECT : HR_PYS_VAROBJECT] + 4 * py->img->word;
     case HR_PK_ODICT: return (uint64_t)at[HR_PYS_DICT] + 6 * py->img->word; /* first, last, table, its size, keys, state */
+    case HR_PK_NDARRAY: case HR_PK_DTYPE: case HR_PK_NPSCALAR: case HR_PK_NPVOID: case HR_PK_MMAP: case HR_PK_ARRAY:
+    case HR_PK_MANAGED_BUFFER: return hr_min(t->known, t->basicsize);
+    case HR_PK_MEMORYVIEW: return py->minor < 0x0300 ? (uint64_t)at[HR_PYS_OBJECT] : t->basicsize;
     default: return (uint64_t)at[HR_PYS_OBJECT];
     }
 }
@@ -447,6 +450,10 @@ void hr_py_refs(struct hr_py *py, uint64_t addr, const struct hr_py_type *t, hr_
     case HR_PK_BYTEARRAY:
         hr_py_give(&o, hr_py_word(py->c, addr, HR_PY_BYTEARRAY_BYTES), addr + (uint64_t)py->c->at[HR_PY_BYTEARRAY_BYTES], HR_PR_PART, HR_SURE_EXACT);
         break;
+    case HR_PK_NDARRAY: hr_py_ndarray_refs(&o, t); break;
+    case HR_PK_DTYPE: hr_py_dtype_refs(&o); break;
+    case HR_PK_NPVOID: hr_py_void_refs(&o); break;
+    case HR_PK_ARRAY: case HR_PK_MEMORYVIEW: case HR_PK_MANAGED_BUFFER: case HR_PK_CDATA: hr_py_buffer_refs(&o, t); break;
     default: break;
     }
     uint64_t end = addr + t->basicsize, left = hr_py_block_left(py, addr);

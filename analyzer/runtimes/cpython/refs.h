@@ -28,6 +28,9 @@ bool hr_py_read_keys(const struct hr_py *py, uint64_t at, struct hr_py_keys *k);
 /* Where an instance of a type with tp_dictoffset keeps its dict pointer; 0: no such place. */
 uint64_t hr_py_dict_slot(const struct hr_py *py, uint64_t obj, const struct hr_py_type *t);
 
+/* ---- buffers.c: array.array, memoryview, what it shows of, ctypes ---- */
+void hr_py_buffer_refs(const struct hr_py_out *o, const struct hr_py_type *t);
+
 /* ---- extension.c ---- */
 enum hr_py_extension { HR_PX_NONE, HR_PX_ODICT, HR_PX_LRU_CACHE, HR_PX_ELEMENT, HR_PX_ELEMENT_ITERATOR, HR_PX_TEE, HR_PX_SIMPLE_QUEUE };
 /* Sets t->extension and t->borrowed from the C type that t is or derives from. */

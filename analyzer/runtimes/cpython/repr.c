@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "analyzer/runtimes/cpython/buffers.h"
+#include "analyzer/runtimes/cpython/ndarray.h"
 #include "analyzer/runtimes/cpython/values.h"
 
 enum { MAX_DEPTH = 4, MAX_CONTAINER = 1200, MAX_DEQUE = 4096 };
@@ -121,6 +123,7 @@ static void complex_object(struct writer *w, uint64_t addr)
 
 /* ---- containers ---- */
 static void object(struct writer *w, uint64_t addr);
+static void other(struct writer *w, uint64_t addr, const struct hr_py_type *t, const char *name);
 
 static bool enter(struct writer *w, uint64_t addr, const char *again)
 {
@@ -245,6 +248,115 @@ static void sequence3(struct writer *w, uint64_t addr, const char *name, bool al
     puts_(w, ")");
 }
 
+/* ---- NumPy ---- */
+static void array_text(struct writer *w, const struct hr_py_descr *d, uint64_t at)
+{
+    char b[80];
+    if (d->kind == 'O') {
+        object(w, word_at(w->py, at));
+    } else if (hr_py_item_text(w->py, d, at, b, sizeof b)) {
+        puts_(w, b);
+    } else if ((d->kind == 'U' || d->kind == 'S') && w->contents && !d->swapped) {
+        struct hr_py_text_place p = {.data = at, .length = d->kind == 'U' ? d->itemsize / 4 : d->itemsize, .width = d->kind == 'U' ? 4 : 1};
+        while (p.length && !hr_py_char(w->py, &p, p.length - 1))
+            p.length--; /* shorter ones are filled with zeros */
+        put_text(w, &p, d->kind == 'S' ? "b" : "", d->kind == 'S');
+    } else {
+        puts_(w, "?");
+    }
+}
+
+static void array_item(struct writer *w, const struct hr_py_leaf *leaves, unsigned n, bool record, uint64_t at)
+{
+    enum { MAX_SHOWN = 16 };
+    if (record)
+        puts_(w, "(");
+    for (unsigned i = 0; i < n && i < MAX_SHOWN && !w->full; i++) {
+        if (i)
+            puts_(w, ", ");
+        array_text(w, &leaves[i].d, at + leaves[i].off);
+    }
+    if (n > MAX_SHOWN)
+        puts_(w, ", ...");
+    if (record)
+        puts_(w, ")");
+}
+
+/* Address of the n-th item in C order. */
+static uint64_t item_at(const struct hr_py_ndarray *a, uint64_t n)
+{
+    uint64_t at = a->data;
+    for (uint32_t i = a->nd; i-- > 0;) {
+        at += (n % a->shape[i]) * (uint64_t)a->stride[i];
+        n /= a->shape[i];
+    }
+    return at;
+}
+
+/* <numpy.ndarray <f8 (3, 4) [0.0, 1.0, ...]>: items in C order. */
+static void array_object(struct writer *w, uint64_t addr, const char *name)
+{
+    enum { MAX_ITEMS = 8 };
+    struct hr_py_ndarray a;
+    struct hr_py_leaf leaves[HR_NP_LEAVES];
+    char b[700], dtype[40];
+    if (!hr_py_ndarray(w->py, addr, &a)) {
+        snprintf(b, sizeof b, "<%.500s ?>", name);
+        puts_(w, b);
+        return;
+    }
+    snprintf(b, sizeof b, "<%.500s %s (", name, hr_py_dtype_str(w->py, &a.d, dtype, sizeof dtype));
+    puts_(w, b);
+    for (uint32_t i = 0; i < a.nd; i++) {
+        snprintf(b, sizeof b, i + 1 < a.nd ? "%llu, " : i ? "%llu" : "%llu,", (unsigned long long)a.shape[i]);
+        puts_(w, b);
+    }
+    puts_(w, a.nd ? ") [" : ") ");
+    unsigned n = hr_py_leaves(w->py, &a.d, leaves);
+    bool inside = enter(w, addr, "...");
+    for (uint64_t i = 0; inside && i < hr_min(a.items, MAX_ITEMS) && !w->full; i++) {
+        if (i)
+            puts_(w, ", ");
+        array_item(w, leaves, n, n != 1 || leaves[0].d.kind != a.d.kind, item_at(&a, i));
+    }
+    if (inside && a.items > MAX_ITEMS)
+        puts_(w, ", ...");
+    if (inside)
+        w->depth--;
+    puts_(w, a.nd ? "]>" : ">");
+}
+
+static void scalar_object(struct writer *w, uint64_t addr, const struct hr_py_type *t, const char *name)
+{
+    struct hr_py_descr d;
+    struct hr_py_leaf leaves[HR_NP_LEAVES];
+    uint64_t at = addr + (uint64_t)w->py->c->at[HR_PYS_VAROBJECT];
+    char b[100];
+    if (t->kind == HR_PK_NPVOID && hr_py_descr(w->py, word_at(w->py, at + w->py->img->word), &d) && enter(w, addr, "...")) {
+        array_item(w, leaves, hr_py_leaves(w->py, &d, leaves), true, word_at(w->py, at));
+        w->depth--;
+    } else if (t->kind == HR_PK_NPSCALAR && hr_py_scalar(w->py, addr, t, &d, &at)) {
+        uint64_t meta = at + 8; /* of dates: behind the count, laid out as a dtype's, whose head has four words more */
+        if (d.kind == 'M' || d.kind == 'm')
+            d.c_metadata = meta - 4 * w->py->img->word;
+        puts_(w, hr_py_item_text(w->py, &d, at, b, sizeof b) ? b : "?");
+    } else {
+        other(w, addr, t, name);
+    }
+}
+
+static void dtype_object(struct writer *w, uint64_t addr, const struct hr_py_type *t, const char *name)
+{
+    struct hr_py_descr d;
+    char b[60], dtype[40];
+    if (!hr_py_descr(w->py, addr, &d)) {
+        other(w, addr, t, name);
+        return;
+    }
+    snprintf(b, sizeof b, "dtype('%s')", hr_py_dtype_str(w->py, &d, dtype, sizeof dtype));
+    puts_(w, b);
+}
+
 static void other(struct writer *w, uint64_t addr, const struct hr_py_type *t, const char *name)
 {
     char b[700], text[300];
@@ -305,6 +417,9 @@ static void object(struct writer *w, uint64_t addr)
             other(w, addr, &t, name);
         break;
     case HR_PK_SLICE: sequence3(w, addr, name, true); break;
+    case HR_PK_NDARRAY: array_object(w, addr, name); break;
+    case HR_PK_NPSCALAR: case HR_PK_NPVOID: scalar_object(w, addr, &t, name); break;
+    case HR_PK_DTYPE: dtype_object(w, addr, &t, name); break;
     default: other(w, addr, &t, name);
     }
 }

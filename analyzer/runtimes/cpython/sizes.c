@@ -2,6 +2,7 @@
  * of CPython), the case here redoes it; all others are basicsize and items. tests/truth/test_py_objects.py asks the interpreters. */
 #include <string.h>
 
+#include "analyzer/runtimes/cpython/ndarray.h"
 #include "analyzer/runtimes/cpython/values.h"
 
 enum { MAX_ITEMS = 1 << 28, ODICT_NODE_WORDS = 4, DEQUE_BLOCK = 64, DEQUE_BLOCK2 = 62 };
@@ -168,6 +169,33 @@ static uint64_t items_size(const struct hr_py *py, uint64_t addr, const struct h
     return t->basicsize + (n < MAX_ITEMS ? (uint64_t)n * t->itemsize : 0);
 }
 
+static bool derives_from(const struct hr_py *py, uint64_t type, const char *wanted)
+{
+    enum { MAX_BASES = 64 };
+    char name[64];
+    for (int i = 0; i < MAX_BASES && type; i++) {
+        if (hr_image_cstr(py->img, hr_py_word(py->c, type, HR_PY_TP_NAME), name, sizeof name) && !strcmp(name, wanted))
+            return true;
+        type = hr_py_word(py->c, type, HR_PY_TP_BASE);
+    }
+    return false;
+}
+
+/* NumPy's own __sizeof__: dimensions and strides count, data only where they are owned; scalars add what they hold once more. */
+static uint64_t numpy_size(struct hr_py *py, uint64_t addr, const struct hr_py_type *t)
+{
+    struct hr_py_ndarray a;
+    struct hr_py_descr d;
+    uint64_t at;
+    if (t->kind == HR_PK_NDARRAY && hr_py_ndarray(py, addr, &a))
+        return t->basicsize + 2ull * a.nd * py->img->word + (a.flags & HR_NPF_OWNDATA ? a.nbytes : 0);
+    if (t->kind == HR_PK_NPVOID && hr_py_descr(py, word_at(py, addr + (uint64_t)py->c->at[HR_PYS_VAROBJECT] + py->img->word), &d))
+        return t->basicsize + d.itemsize;
+    if (t->kind == HR_PK_NPSCALAR && hr_py_scalar(py, addr, t, &d, &at))
+        return t->basicsize + d.itemsize;
+    return t->basicsize;
+}
+
 uint64_t hr_py_sizeof(struct hr_py *py, uint64_t addr, const struct hr_py_type *t)
 {
     uint64_t size = t->basicsize, n = hr_py_len(py, addr, t), word = py->img->word, table;
@@ -178,6 +206,8 @@ uint64_t hr_py_sizeof(struct hr_py *py, uint64_t addr, const struct hr_py_type *
         if (py->minor < 0x0300)
             size = (uint64_t)py->c->at[HR_PY_BYTES_VALUE] + 1;
         size += n == UINT64_MAX ? 0 : n;
+        if (n != UINT64_MAX && t->basicsize != (uint64_t)py->c->at[HR_PY_BYTES_VALUE] + 1 && derives_from(py, t->addr, "numpy.bytes_"))
+            size += n;
         break;
     case HR_PK_TUPLE: size += (n == UINT64_MAX ? 0 : n) * t->itemsize; break;
     case HR_PK_INT:
@@ -209,6 +239,7 @@ uint64_t hr_py_sizeof(struct hr_py *py, uint64_t addr, const struct hr_py_type *
     case HR_PK_ARRAY:
         size += hr_min(hr_py_array_allocated(py, addr), 1ull << 40) * hr_py_array_itemsize(py, addr);
         break;
+    case HR_PK_NDARRAY: case HR_PK_NPSCALAR: case HR_PK_NPVOID: size = numpy_size(py, addr, t); break;
     case HR_PK_CODE:
         size = items_size(py, addr, t);
         if (py->minor >= 0x030b)

@@ -16,7 +16,8 @@ static const struct { const char *name; uint8_t kind; } builtin_kinds[] = {
     {"classobj", HR_PK_CLASSIC_CLASS}, {"collections.deque", HR_PK_DEQUE}, {"collections.OrderedDict", HR_PK_ODICT},
     {"memoryview", HR_PK_MEMORYVIEW}, {"array.array", HR_PK_ARRAY}, {"numpy.ndarray", HR_PK_NDARRAY}, {"BaseException", HR_PK_EXCEPTION},
     {"exceptions.BaseException", HR_PK_EXCEPTION}, {"traceback", HR_PK_TRACEBACK}, {"builtin_function_or_method", HR_PK_BUILTIN_METHOD},
-    {"range", HR_PK_RANGE}, {"xrange", HR_PK_RANGE}, {"slice", HR_PK_SLICE},
+    {"range", HR_PK_RANGE}, {"xrange", HR_PK_RANGE}, {"slice", HR_PK_SLICE}, {"numpy.dtype", HR_PK_DTYPE}, {"numpy.generic", HR_PK_NPSCALAR},
+    {"numpy.void", HR_PK_NPVOID}, {"mmap.mmap", HR_PK_MMAP}, {"_ctypes._CData", HR_PK_CDATA}, {"managedbuffer", HR_PK_MANAGED_BUFFER},
 };
 
 static uint8_t kind_by_name(const struct hr_py *py, const char *name)
@@ -64,8 +65,9 @@ static bool chain_ends_in_type(const struct hr_py *py, uint64_t addr)
 }
 
 /* The static built-in that decides the layout: the first base that is no heap type and has a kind. */
-static uint8_t kind_of(const struct hr_py *py, uint64_t type)
+static uint8_t kind_of(const struct hr_py *py, uint64_t type, uint64_t *known_ret)
 {
+    *known_ret = 0;
     for (int i = 0; i < MAX_BASES && type; i++) {
         char name[256];
         uint64_t flags = hr_py_word(py->c, type, HR_PY_TP_FLAGS);
@@ -75,8 +77,10 @@ static uint8_t kind_of(const struct hr_py *py, uint64_t type)
         if (hr_image_cstr(py->img, hr_py_word(py->c, type, HR_PY_TP_NAME), name, sizeof name)) {
             uint8_t k = kind_by_name(py, name);
             bool dotted = strchr(name, '.') != NULL;
-            if (k != HR_PK_OBJECT && (!(flags & HR_PYF_HEAPTYPE) || dotted))
+            if (k != HR_PK_OBJECT && (!(flags & HR_PYF_HEAPTYPE) || dotted)) {
+                *known_ret = hr_py_word(py->c, type, HR_PY_TP_BASICSIZE);
                 return k;
+            }
         }
         type = hr_py_word(py->c, type, HR_PY_TP_BASE);
     }
@@ -159,7 +163,7 @@ static bool read_type(struct hr_py *py, uint64_t addr, struct hr_py_type *t)
         return false;
     if (!hr_image_cstr(py->img, hr_py_word(py->c, addr, HR_PY_TP_NAME), name, sizeof name) || !sane_name(name))
         return false;
-    t->kind = kind_of(py, addr);
+    t->kind = kind_of(py, addr, &t->known);
     hr_py_extension_of(py, t);
     t->pre = pre_bytes(py, t->flags);
     return true;

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "analyzer/runtimes/cpython/buffers.h"
 #include "analyzer/runtimes/cpython/values.h"
 
 int64_t hr_py_ssize(const struct hr_py *py, uint64_t base, enum hr_py_fact f)
@@ -148,7 +149,6 @@ uint64_t hr_py_len(struct hr_py *py, uint64_t addr, const struct hr_py_type *t)
         n = py->minor < 0x0300 ? (int64_t)word_at(py, addr + (uint64_t)py->c->at[HR_PYS_OBJECT] + 4 * py->img->word) : hr_py_ssize(py, addr, HR_PY_OB_SIZE);
         return n < 0 ? UINT64_MAX : (uint64_t)n;
     case HR_PK_RANGE: return range_len(py, addr);
-    default:
-        return UINT64_MAX;
+    default: return hr_py_buffer_len(py, addr, t);
     }
 }
