@@ -14,6 +14,11 @@ static struct hr_py *python(struct hr_session *s)
     return py && hr_py_waste(py) == HR_OK ? py : NULL;
 }
 
+const char *hr_model_no_python(void *ctx)
+{
+    return S->runtimes && hr_runtimes_self(S->runtimes, "cpython") ? NULL : "there is no CPython in the image";
+}
+
 void hr_model_allocated_at(struct hr_session *s, uint32_t block, struct hr_value *ret)
 {
     static _Thread_local char b[600];
@@ -112,9 +117,9 @@ size_t hr_model_python(struct hr_table *t, struct hr_session *s)
 {
     t[0] = (struct hr_table){.name = "strings", .doc = "equal strings, bytes and tuples of a Python, by group", .needs = HR_NEED_REACH,
                              .count = strings_count, .attrs = string_attrs, .nattrs = sizeof string_attrs / sizeof *string_attrs, .ctx = s,
-                             .subject = s_subject};
+                             .absent = hr_model_no_python, .subject = s_subject};
     t[1] = (struct hr_table){.name = "containers", .doc = "lists, dicts, sets and bytearrays of a Python", .needs = HR_NEED_REACH,
                              .count = containers_count, .attrs = container_attrs, .nattrs = sizeof container_attrs / sizeof *container_attrs,
-                             .ctx = s, .subject = b_subject};
+                             .ctx = s, .absent = hr_model_no_python, .subject = b_subject};
     return 2;
 }

@@ -207,6 +207,25 @@ static void print_findings(struct hr_out *o, const struct hr_findings *fs)
     hr_free(v);
 }
 
+/* Rules that are not judged for the same reason are said together. */
+static void print_skipped(struct hr_out *o, const struct hr_skippedvec *v)
+{
+    for (size_t i = 0, next; i < v->n; i = next) {
+        hr_outf(o, "not judged: ");
+        for (next = i; next < v->n && !strcmp(v->v[next].why, v->v[i].why); next++) {
+            if (next - i < MAX_SHOWN) {
+                hr_outf(o, next > i ? ", " : "");
+                hr_out_esc(o, v->v[next].rule);
+            }
+        }
+        if (next - i > MAX_SHOWN)
+            hr_outf(o, " and %zu more", next - i - MAX_SHOWN);
+        hr_outf(o, ": ");
+        hr_out_esc(o, v->v[i].why);
+        hr_outf(o, "\n");
+    }
+}
+
 static void print_allowances(struct hr_out *o, const struct hr_findings *fs)
 {
     for (size_t i = 0; i < fs->allowances.n; i++) {
@@ -226,13 +245,7 @@ static void print_allowances(struct hr_out *o, const struct hr_findings *fs)
         hr_out_esc(o, fs->fixed.v[i].rule);
         hr_outf(o, " %016llx (%llu)\n", (unsigned long long)fs->fixed.v[i].fingerprint, (unsigned long long)fs->fixed.v[i].count);
     }
-    for (size_t i = 0; i < fs->skipped.n; i++) {
-        hr_outf(o, "not judged: ");
-        hr_out_esc(o, fs->skipped.v[i].rule);
-        hr_outf(o, ": ");
-        hr_out_esc(o, fs->skipped.v[i].why);
-        hr_outf(o, "\n");
-    }
+    print_skipped(o, &fs->skipped);
 }
 
 static void print_notes(struct hr_out *o, const struct hr_notes *n)

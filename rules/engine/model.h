@@ -59,6 +59,9 @@ struct hr_table {
     bool (*subject)(void *ctx, uint64_t row, uint64_t *addr_ret, char *type_buf, size_t cap);
     /* o->field: the program's own field, by DWARF or by the runtime. NULL: the table has none. */
     void (*field)(void *ctx, uint64_t row, const char *name, struct hr_value *ret);
+    /* Why the image cannot have such rows ("there is no CPython in the image"), NULL when it can: rules over them are skipped, which
+     * is not the same as clean. May be NULL itself. */
+    const char *(*absent)(void *ctx);
 };
 struct hr_global {             /* heap.used, target, … : attributes of the whole image */
     const char *name;          /* dotted */

@@ -315,6 +315,9 @@ static enum hr_status confess(struct run *x, const uint64_t *gave_up, struct hr_
 enum hr_status hr_run_rule(struct hr_rules *r, struct vm *m, struct rule *rule, struct hr_findings *out)
 {
     const struct hr_table *t = rule->source.table;
+    const char *absent = t->absent ? t->absent(t->ctx) : NULL;
+    if (absent)
+        return hr_findings_skip(out, rule->name, absent);
     struct run x = {.r = r, .m = m, .rule = rule, .t = t};
     x.bytes = hr_table_attr(t, "bytes");
     if (!x.bytes)
