@@ -5,7 +5,7 @@
  * The pool of tlsf_create_with_pool() follows. Its first block begins one word before it: {prev_phys (only when the one before
  * is free, and then in that one's last word), size with free in bit 0 and previous-free in bit 1}, then the user's bytes; free:
  * next_free, prev_free. The next block begins one word before the end of the size; size 0 ends the pool.
- * Layout: tlsf.c of version 3.1; ESP-IDF's fork has another control block and is not read here. */
+ * Layout: tlsf.c of version 3.1; ESP-IDF's fork is esp_heap.c's. */
 #include <stdio.h>
 
 #include "analyzer/allocators/embedded.h"
@@ -107,6 +107,8 @@ static enum hr_status search(struct tlsf *t)
         uint64_t off = -seg->addr & (w - 1);
         for (; seg->flags & HR_SEG_W && seg->bytes.n >= need && off <= seg->bytes.n - need && t->npools < MAX_POOLS; off += w) {
             uint64_t at = seg->addr + off;
+            if (off >= w && hr_word_load(seg->bytes.p + off - w, (unsigned)w, img->big) == at) /* heap_data: ESP-IDF's, see esp_heap.c */
+                continue;
             /* the list of the largest blocks is empty wherever memory is less than a gigabyte */
             if (hr_word_load(seg->bytes.p + off + need - w, (unsigned)w, img->big) != at || !control(img, seg->bytes.p + off, at))
                 continue;

@@ -28,6 +28,16 @@ static const struct kind kinds[] = {
     {"Zephyr, 8-byte headers", mk_zephyr, {.unit = 8, .least = 16, .head = 8, .width = 4}},
     {"Zephyr, 8-byte headers, sums, k_malloc", mk_zephyr, {.unit = 8, .least = 16, .head = 8, .width = 4, .flavour = 3}},
     {"Zephyr 2.4", mk_zephyr, {.word = 4, .unit = 8, .least = 8, .head = 4, .width = 2, .flavour = 4}},
+    {"ESP-IDF 5.1", mk_esp_tlsf, {.word = 4, .unit = 4, .least = 16, .head = 4}},
+    {"ESP-IDF 5.1, light poisoning", mk_esp_tlsf, {.word = 4, .unit = 4, .least = 16, .head = 16, .poison = 1}},
+    {"ESP-IDF 5.1, comprehensive poisoning", mk_esp_tlsf, {.word = 4, .unit = 4, .least = 16, .head = 16, .poison = 2}},
+    {"ESP-IDF 5.1, tracked", mk_esp_tlsf, {.word = 4, .unit = 4, .least = 16, .head = 8, .flavour = 4}},
+    {"ESP-IDF 5.1, tracked and poisoned", mk_esp_tlsf, {.word = 4, .unit = 4, .least = 16, .head = 20, .flavour = 4, .poison = 1}},
+    {"ESP-IDF 4.4", mk_esp_tlsf, {.word = 4, .unit = 4, .least = 16, .head = 4, .flavour = 1, .width = 12}},
+    {"ESP-IDF 5.0, poison with owner", mk_esp_tlsf, {.word = 4, .unit = 4, .least = 16, .head = 20, .flavour = 9, .width = 15, .poison = 1}},
+    {"ESP-IDF 4.2", mk_esp_old, {.word = 4, .unit = 4, .least = 8, .head = 4}},
+    {"ESP-IDF 4.2, comprehensive poisoning", mk_esp_old, {.word = 4, .unit = 4, .least = 8, .head = 16, .poison = 2}},
+    {"ESP-IDF 3.3, poison with owner", mk_esp_old, {.word = 4, .unit = 4, .least = 8, .head = 20, .flavour = 8, .poison = 1}},
     {"Zephyr slab", mk_zephyr_slab, {.unit = 32, .least = 32, .head = 4, .apart = true}},
     {"Zephyr slab, a lock", mk_zephyr_slab, {.unit = 32, .least = 32, .head = 4, .width = 1, .apart = true}},
     {"Zephyr slab before 3.5", mk_zephyr_slab, {.unit = 32, .least = 32, .head = 4, .flavour = 1, .width = 2, .apart = true}},
@@ -189,6 +199,43 @@ static void hurt_zephyr(unsigned word, bool big)
     mk_emb_end(&e);
 }
 
+static void hurt_esp(bool big)
+{
+    struct mk_emb e = make(kind("ESP-IDF 5.1, comprehensive poisoning"), 4, big, 3, 300);
+    unsigned i = victim(&e), f = free_one(&e);
+    uint64_t mem = at(&e, i) + 4, user = mem + 8, end = user + e.chunk[i].want, g = at(&e, f) + 4;
+    hurt(&e, "ESP-IDF: one byte too many", end, 0, 1, "heap.corrupt.canary", end, 0, 0);
+    mk_emb_set(&e, end, 0xbaad5678, 4);
+    hurt(&e, "ESP-IDF: in front of the block", mem, 0, 4, "heap.corrupt.canary", mem, 0, 0);
+    mk_emb_set(&e, mem, 0xabba1234, 4);
+    if (e.chunk[f].size >= 24)
+        hurt(&e, "ESP-IDF: written to after it was freed", g + 9, 1, 1, "heap.corrupt.freed-write", g + 9, 0, 0);
+    mk_emb_end(&e);
+    e = make(kind("ESP-IDF 5.1, light poisoning"), 4, big, 5, 300);
+    i = victim(&e);
+    uint64_t c = at(&e, i);
+    hurt(&e, "ESP-IDF: overrun into the next block's size", c, 0x61616161, 4, "heap.corrupt.size", c, c, c + e.chunk[i].size);
+    mk_emb_end(&e);
+    e = make(kind("ESP-IDF 4.4"), 4, big, 6, 300);
+    f = free_one(&e);
+    c = at(&e, f);
+    hurt(&e, "ESP-IDF: freed twice", c + 8, c - 4, 4, "heap.corrupt.free-list", c, 0, 0);
+    mk_emb_end(&e);
+    e = make(kind("ESP-IDF 4.2"), 4, big, 6, 300);
+    f = free_one(&e);
+    c = at(&e, f);
+    hurt(&e, "ESP-IDF 4.2: a loop in the free list", c + 4, c, 4, "heap.corrupt.free-list", c, 0, 0);
+    mk_emb_end(&e);
+    e = make(kind("ESP-IDF 4.2"), 4, big, 8, 300);
+    f = free_one(&e);
+    i = f;
+    while (--i && e.chunk[i - 1].want)
+        ;
+    c = at(&e, i);
+    hurt(&e, "ESP-IDF 4.2: a header written over", c, 0x10, 4, "heap.corrupt.size", c, c, at(&e, f));
+    mk_emb_end(&e);
+}
+
 int main(void)
 {
     for (unsigned i = 0; i < NKINDS; i++)
@@ -203,6 +250,7 @@ int main(void)
             hurt_zephyr(word, big);
         }
         hurt_threadx(big);
+        hurt_esp(big);
     }
     return tap_done();
 }
