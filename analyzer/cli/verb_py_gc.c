@@ -39,31 +39,49 @@ static void rings_json(struct hr_json *j, struct hr_py *py, const struct hr_py_r
     hr_json_end(j);
 }
 
+static void state_json(struct hr_json *j, const struct hr_py_gc_state *g)
+{
+    hr_json_bool(j, "enabled", g->enabled);
+    hr_json_bool(j, "collecting", g->collecting);
+    hr_json_arr(j, "thresholds");
+    for (int i = 0; i < 3; i++)
+        hr_json_num(j, NULL, g->threshold[i]);
+    hr_json_end(j);
+    hr_json_arr(j, "counts");
+    for (int i = 0; i < 3; i++)
+        hr_json_num(j, NULL, g->count[i]);
+    hr_json_end(j);
+    hr_json_arr(j, "generations");
+    for (int i = 0; i < 3; i++)
+        hr_json_num(j, NULL, g->members[i]);
+    hr_json_end(j);
+    hr_json_num(j, "frozen", g->frozen);
+    if (g->collecting)
+        hr_json_num(j, "tracked", g->tracked);
+}
+
 static void gc_json(struct hr_cli *c, struct hr_py *py, const struct hr_py_gc *g, const struct hr_py_rings *r)
 {
     struct hr_json j;
     hr_cli_json_begin(c, &j);
-    hr_json_bool(&j, "enabled", g->enabled);
-    hr_json_bool(&j, "collecting", g->collecting);
-    hr_json_arr(&j, "thresholds");
-    for (int i = 0; i < 3; i++)
-        hr_json_num(&j, NULL, g->threshold[i]);
-    hr_json_end(&j);
-    hr_json_arr(&j, "counts");
-    for (int i = 0; i < 3; i++)
-        hr_json_num(&j, NULL, g->count[i]);
-    hr_json_end(&j);
-    hr_json_arr(&j, "generations");
-    for (int i = 0; i < 3; i++)
-        hr_json_num(&j, NULL, g->members[i]);
-    hr_json_end(&j);
-    hr_json_num(&j, "frozen", g->frozen);
+    state_json(&j, &g->of[0]);
     hr_json_bool(&j, "exact", g->exact);
     hr_json_num(&j, "collect_returns", g->collect_returns);
     addr_list(&j, "garbage", &g->garbage);
     addr_list(&j, "uncollectable", &g->uncollectable);
     addr_list(&j, "died_early", &g->died_early);
     hr_json_num(&j, "weakrefs_freed", g->weakrefs_freed);
+    hr_json_arr(&j, "interpreters"); /* those with a collector of their own */
+    for (uint32_t i = 0; i < g->ncollectors; i++) {
+        hr_json_obj(&j, NULL);
+        hr_json_int(&j, "id", g->of[i].id);
+        state_json(&j, &g->of[i]);
+        hr_json_num(&j, "garbage", g->of[i].garbage);
+        hr_json_num(&j, "uncollectable", g->of[i].uncollectable);
+        hr_json_num(&j, "collect_returns", g->of[i].collect_returns);
+        hr_json_end(&j);
+    }
+    hr_json_end(&j);
     rings_json(&j, py, r);
     hr_json_end(&j);
 }
@@ -146,7 +164,7 @@ static void shapes_text(struct hr_cli *c, const struct hr_py_shapes *s, uint64_t
         hr_outf(&c->out, "  [%s more shapes: --all]\n", hr_cli_count(c, s->list.n - most));
 }
 
-static void state_text(struct hr_cli *c, const struct hr_py_gc *g)
+static void one_state_text(struct hr_cli *c, const struct hr_py_gc_state *g)
 {
     struct hr_out *o = &c->out;
     hr_outf(o, "collector %s%s; thresholds %u/%u/%u, counts %u/%u/%u\n", g->enabled ? "enabled" : "disabled",
@@ -154,8 +172,26 @@ static void state_text(struct hr_cli *c, const struct hr_py_gc *g)
             g->count[1], g->count[2]);
     hr_outf(o, "tracked: %s + %s + %s in generations 0, 1, 2; %s frozen\n", hr_cli_count(c, g->members[0]), hr_cli_count(c, g->members[1]),
             hr_cli_count(c, g->members[2]), hr_cli_count(c, g->frozen));
-    hr_outf(o, "gc.collect() would return %s: %s objects to free, %s uncollectable%s\n", hr_cli_count(c, g->collect_returns),
-            hr_cli_count(c, g->garbage.n), hr_cli_count(c, g->uncollectable.n), g->exact ? "" : " (not exact: the lists are damaged)");
+    if (g->collecting)
+        hr_outf(o, "         %s by their own heads: the collector has the others in its hands\n", hr_cli_count(c, g->tracked));
+}
+
+static void state_text(struct hr_cli *c, const struct hr_py_gc *g)
+{
+    for (uint32_t i = 0; i < g->ncollectors; i++) {
+        const struct hr_py_gc_state *s = &g->of[i];
+        if (g->ncollectors > 1)
+            hr_outf(&c->out, "interpreter %lld:\n", (long long)s->id);
+        one_state_text(c, s);
+        if (s->collecting)
+            hr_outf(&c->out, "a collection was under way: now %s objects are unreachable, %s more uncollectable (not exact: some may be gone)\n",
+                    hr_cli_count(c, s->garbage), hr_cli_count(c, s->uncollectable));
+        else
+            hr_outf(&c->out, "gc.collect() would return %s: %s objects to free, %s uncollectable%s\n", hr_cli_count(c, s->collect_returns),
+                    hr_cli_count(c, s->garbage), hr_cli_count(c, s->uncollectable), g->exact ? "" : " (not exact)");
+        if (s->broken && !s->collecting)
+            hr_outf(&c->out, "the collector's lists are damaged\n");
+    }
 }
 
 static enum hr_status gc_text(struct hr_cli *c, struct hr_py *py, const struct hr_py_gc *g, const struct hr_py_rings *r)

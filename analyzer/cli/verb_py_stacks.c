@@ -75,7 +75,7 @@ static void frame_head_text(struct printer *p, uint32_t k, const struct hr_py_fr
 }
 
 /* ---- py stacks ---- */
-static void thread_json(struct printer *p, const struct hr_py_thread *t)
+static void thread_json(struct printer *p, const struct hr_py_thread *t, int64_t interpreter)
 {
     struct hr_json *j = p->j;
     struct hr_py_frame f = {0, 0};
@@ -85,6 +85,7 @@ static void thread_json(struct printer *p, const struct hr_py_thread *t)
     else
         hr_json_null(j, "tid");
     hr_json_num(j, "ident", t->ident);
+    hr_json_int(j, "interpreter", interpreter);
     hr_json_bool(j, "current", t->current);
     hr_json_arr(j, "frames");
     for (uint32_t k = 0; k < HR_PY_MAX_FRAMES && !p->c->out.failed && hr_py_next_frame(&p->w, t->tstate, &f); k++) {
@@ -98,7 +99,7 @@ static void thread_json(struct printer *p, const struct hr_py_thread *t)
     hr_json_end(j);
 }
 
-static void thread_text(struct printer *p, const struct hr_py_thread *t)
+static void thread_text(struct printer *p, const struct hr_py_thread *t, int64_t interpreter)
 {
     struct hr_cli *c = p->c;
     struct hr_py_frame f = {0, 0};
@@ -111,7 +112,10 @@ static void thread_text(struct printer *p, const struct hr_py_thread *t)
         hr_out_esc(&c->out, hr_strs_get(c->s->strs, p->w.py->img->threads.v[t->native].name));
         hr_outf(&c->out, "\"");
     }
-    hr_outf(&c->out, ", ident %llu%s\n", (unsigned long long)t->ident, t->current ? ", holds the GIL" : "");
+    hr_outf(&c->out, ", ident %llu%s", (unsigned long long)t->ident, t->current ? ", holds the GIL" : "");
+    if (interpreter >= 0)
+        hr_outf(&c->out, ", interpreter %lld", (long long)interpreter);
+    hr_outf(&c->out, "\n");
     for (; k < HR_PY_MAX_FRAMES && !c->out.failed && hr_py_next_frame(&p->w, t->tstate, &f); k++) {
         if (k >= most)
             continue;
@@ -132,9 +136,9 @@ static void all_threads(struct printer *p)
         struct hr_py_thread t;
         for (uint64_t at = 0; n < HR_PY_MAX_THREADS && !p->c->out.failed && hr_py_next_thread(&p->w, c->interp[i], &at, &t); n++) {
             if (p->j)
-                thread_json(p, &t);
+                thread_json(p, &t, hr_py_interp_id(c, i));
             else
-                thread_text(p, &t);
+                thread_text(p, &t, c->ninterp > 1 ? hr_py_interp_id(c, i) : -1);
         }
     }
 }

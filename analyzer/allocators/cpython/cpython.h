@@ -29,7 +29,7 @@ struct hr_cpython {
     bool exact_layout;           /* DWARF or a table of this very version; else of a neighbouring one */
     bool free_threaded;          /* 3.13t and later: no pymalloc, other headers */
     uint64_t runtime;            /* _PyRuntime, 0 up to 3.6 */
-    uint64_t interp[HR_PY_MAX_INTERPRETERS]; /* PyInterpreterState, main one last in the list's order */
+    uint64_t interp[HR_PY_MAX_INTERPRETERS]; /* PyInterpreterState, the main one first, the newest last */
     uint32_t ninterp;
     uint64_t type_type;          /* &PyType_Type */
 };
@@ -40,6 +40,8 @@ enum hr_status hr_cpython_find(const struct hr_image *img, struct hr_types *type
                                struct hr_cpython **ret) HR_MUST;
 static inline unsigned hr_py_minor(const struct hr_cpython *p) { return p->hexversion >> 16; } /* 0x0207, 0x030b, … */
 static inline bool hr_py_has(const struct hr_cpython *p, enum hr_py_fact f) { return p->at[f] != HR_PY_ABSENT; }
+/* Number of the n-th interpreter, -1 where it is not kept (up to 3.6). */
+int64_t hr_py_interp_id(const struct hr_cpython *p, uint32_t n);
 /* The pointer-sized word / an unsigned integer at member `f` of the structure at `base`; 0 when absent or not in the image. */
 static inline uint64_t hr_py_word(const struct hr_cpython *p, uint64_t base, enum hr_py_fact f)
 {

@@ -115,6 +115,23 @@ static void find_interpreters(struct hr_cpython *p)
     }
 }
 
+/* The list has the newest first. */
+static void main_first(struct hr_cpython *p)
+{
+    for (uint32_t i = 0, k = p->ninterp; i + 1 < k; i++) {
+        uint64_t one = p->interp[i];
+        p->interp[i] = p->interp[--k];
+        p->interp[k] = one;
+    }
+}
+
+int64_t hr_py_interp_id(const struct hr_cpython *p, uint32_t n)
+{
+    if (n >= p->ninterp || !hr_py_has(p, HR_PY_IS_ID))
+        return n ? -1 : 0;
+    return (int64_t)hr_py_uint(p, p->interp[n], HR_PY_IS_ID, 8);
+}
+
 /* Is there a ring of collected objects whose head is at `head`? Links carry flags in their low two bits from 3.8 on. */
 static bool ring_head(const struct hr_cpython *p, uint64_t head)
 {
@@ -166,6 +183,7 @@ static enum hr_status recognise(struct hr_cpython *p)
         return HR_UNSUPPORTED;
     }
     find_interpreters(p);
+    main_first(p);
     settle_collector(p);
     snprintf(p->evidence, sizeof p->evidence, "%s; layout from %s", p->runtime ? "_PyRuntime" : "PyType_Type", source);
     return HR_OK;

@@ -8,7 +8,7 @@
 #include "analyzer/runtimes/cpython/collector.h"
 #include "analyzer/runtimes/cpython/links.h"
 
-enum { MAX_TRACKED = 1u << 30, NOT_ASKED = UINT32_MAX - 1 };
+enum { MAX_TRACKED = 1u << 30, NOT_ASKED = UINT32_MAX - 1, OTHERS = UINT32_MAX - 2 };
 
 struct gc {
     struct hr_py *py;
@@ -23,66 +23,6 @@ struct gc {
     bool broken, out_of_memory;
     bool outside;              /* a tracked object is in no block that we know */
 };
-
-/* ---- lists ---- */
-static uint64_t collector_state(const struct hr_py *py, uint32_t interpreter)
-{
-    const struct hr_cpython *c = py->c;
-    if (hr_py_has(c, HR_PY_IS_GC))
-        return interpreter < c->ninterp ? c->interp[interpreter] + (uint64_t)c->at[HR_PY_IS_GC] : 0;
-    if (interpreter)
-        return 0;
-    return c->runtime && hr_py_has(c, HR_PY_RT_GC) ? c->runtime + (uint64_t)c->at[HR_PY_RT_GC] : 0;
-}
-
-/* Address of a generation's record (3 = permanent); 0 when there is none. */
-static uint64_t generation_at(const struct hr_py *py, uint32_t interpreter, unsigned g)
-{
-    const struct hr_cpython *c = py->c;
-    uint64_t state = collector_state(py, interpreter);
-    if (state && g == 3)
-        return hr_py_has(c, HR_PY_GC_PERMANENT) ? state + (uint64_t)c->at[HR_PY_GC_PERMANENT] : 0;
-    uint64_t first = 0;
-    if (state && hr_py_has(c, HR_PY_GC_GENERATIONS))
-        first = state + (uint64_t)c->at[HR_PY_GC_GENERATIONS];
-    else if (!state && !interpreter && g < 3)
-        first = hr_py_symbol(c, "generations"); /* a static of gcmodule.c up to 3.6 */
-    return first ? first + g * (uint64_t)c->at[HR_PYS_GENERATION] : 0;
-}
-
-static bool walk_list(const struct hr_py *py, uint64_t head, void (*fn)(void *ctx, uint64_t obj), void *ctx)
-{
-    uint64_t at = hr_py_word(py->c, head, HR_PY_GC_NEXT), mask = py->minor >= 0x0308 ? ~3ull : ~0ull;
-    for (uint32_t n = 0; n < MAX_TRACKED; n++) {
-        at &= mask;
-        if (at == head)
-            return true;
-        if (!at || !hr_image_find(py->img, at, NULL))
-            return false;
-        fn(ctx, at + (uint64_t)py->c->at[HR_PYS_GC_HEAD]);
-        at = hr_py_word(py->c, at, HR_PY_GC_NEXT);
-    }
-    return false;
-}
-
-bool hr_py_gc_list(struct hr_py *py, unsigned generation, void (*fn)(void *ctx, uint64_t obj), void *ctx)
-{
-    bool ok = true, any = false;
-    for (uint32_t i = 0; i < (py->c->ninterp ? py->c->ninterp : 1); i++) {
-        uint64_t head = generation_at(py, i, generation);
-        if (!head)
-            continue;
-        any = true;
-        ok &= walk_list(py, head, fn, ctx);
-    }
-    return any && ok;
-}
-
-static void count_one(void *ctx, uint64_t obj)
-{
-    (void)obj;
-    ++*(uint64_t *)ctx;
-}
 
 static void track(void *ctx, uint64_t obj)
 {
@@ -327,58 +267,123 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static void read_state(struct hr_py *py, struct hr_py_gc *ret)
+static void sort(struct hr_u64vec *v)
 {
-    uint64_t state = collector_state(py, 0), sym;
-    if (state) {
-        ret->enabled = hr_py_uint(py->c, state, HR_PY_GC_ENABLED, 4) != 0;
-        ret->collecting = hr_py_uint(py->c, state, HR_PY_GC_COLLECTING, 4) != 0;
-    } else {
-        uint64_t v;
-        ret->enabled = (sym = hr_py_symbol(py->c, "enabled")) && hr_image_uint(py->img, sym, 4, &v) && v;
-        ret->collecting = (sym = hr_py_symbol(py->c, "collecting")) && hr_image_uint(py->img, sym, 4, &v) && v;
+    if (v->n)
+        qsort(v->v, v->n, sizeof *v->v, by_value);
+}
+
+static void leave_out(void *ctx, uint64_t obj)
+{
+    struct gc *g = ctx;
+    hr_id id = hr_py_node(g->py, obj);
+    if (id != HR_NONE)
+        g->index[id] = OTHERS;
+}
+
+static void track_unless_left_out(void *ctx, uint64_t obj)
+{
+    struct gc *g = ctx;
+    hr_id id = hr_py_node(g->py, obj);
+    if (id == HR_NONE || g->index[id] != OTHERS)
+        track(ctx, obj);
+}
+
+/* While it collects, what it tracks is on lists of its own somewhere on a C stack: what is on nobody else's is taken to be its. */
+static void track_running(struct gc *g, uint32_t interpreter, struct hr_py_gc_state *state)
+{
+    for (uint32_t i = 0; i < hr_py_gc_collectors(g->py); i++)
+        for (unsigned gen = 0; gen < 3 && i != interpreter; gen++)
+            hr_py_gc_list_of(g->py, i, gen, leave_out, g);
+    hr_py_gc_list(g->py, 3, leave_out, g);
+    hr_py_gc_tracked(g->py, track_unless_left_out, g);
+    state->tracked = g->node.n;
+    for (hr_id id = 0; id < g->py->heap->n; id++)
+        if (g->index[id] == OTHERS)
+            g->index[id] = HR_NONE;
+}
+
+static void forget(struct gc *g)
+{
+    for (size_t i = 0; i < g->node.n; i++)
+        g->index[g->node.v[i]] = HR_NONE;
+    g->node.n = g->addr.n = g->todo.n = 0;
+    hr_free(g->refs);
+    g->refs = NULL;
+    hr_bits_deinit(&g->alive);
+}
+
+static enum hr_status append(struct hr_u64vec *to, const struct hr_u64vec *from)
+{
+    for (size_t i = 0; i < from->n; i++)
+        HR_TRY(hr_u64vec_push(to, from->v[i]));
+    return HR_OK;
+}
+
+/* What one interpreter's gc.collect() would do. */
+static enum hr_status predict(struct gc *g, uint32_t interpreter, struct hr_py_gc_state *state, struct hr_py_gc *ret)
+{
+    struct hr_py *py = g->py;
+    hr_py_gc_read_state(py, interpreter, state);
+    ret->exact &= !state->broken && !state->collecting;
+    if (state->collecting)
+        track_running(g, interpreter, state);
+    else
+        for (unsigned gen = 0; gen < 3; gen++)
+            hr_py_gc_list_of(py, interpreter, gen, track, g);
+    g->refs = g->out_of_memory ? NULL : hr_zalloc(g->node.n + 1, sizeof *g->refs);
+    if (!g->refs || hr_bits_init(&g->alive, g->node.n + 1) != HR_OK)
+        return HR_NOMEM;
+    for (size_t i = 0; i < py->types.n; i++)
+        g->type_at[i] = NOT_ASKED;
+    return divide(g, ret);
+}
+
+/* The same for each, added up. */
+static enum hr_status predict_all(struct gc *g, struct hr_py_gc *ret)
+{
+    enum hr_status st = HR_OK;
+    ret->ncollectors = hr_py_gc_collectors(g->py);
+    for (uint32_t i = 0; i < ret->ncollectors && st == HR_OK; i++) {
+        struct hr_py_gc_state *state = &ret->of[i];
+        struct hr_py_gc one = {.garbage.max = MAX_TRACKED, .uncollectable.max = MAX_TRACKED, .died_early.max = MAX_TRACKED, .exact = ret->exact};
+        st = predict(g, i, state, &one);
+        state->garbage = one.garbage.n;
+        state->uncollectable = one.uncollectable.n;
+        state->collect_returns = one.collect_returns;
+        if (st == HR_OK)
+            st = append(&ret->garbage, &one.garbage);
+        if (st == HR_OK)
+            st = append(&ret->uncollectable, &one.uncollectable);
+        if (st == HR_OK)
+            st = append(&ret->died_early, &one.died_early);
+        ret->weakrefs_freed += one.weakrefs_freed;
+        ret->exact = one.exact;
+        hr_py_gc_deinit(&one);
+        forget(g);
     }
-    for (unsigned g = 0; g < 3; g++) {
-        uint64_t record = generation_at(py, 0, g);
-        ret->threshold[g] = (uint32_t)hr_py_uint(py->c, record, HR_PY_GEN_THRESHOLD, 4);
-        ret->count[g] = (uint32_t)hr_py_uint(py->c, record, HR_PY_GEN_COUNT, 4);
-        hr_py_gc_list(py, g, count_one, &ret->members[g]);
-    }
-    hr_py_gc_list(py, 3, count_one, &ret->frozen);
+    ret->collect_returns = ret->of[0].collect_returns;
+    ret->exact &= !g->broken && !g->outside;
+    return st;
 }
 
 enum hr_status hr_py_gc_predict(struct hr_py *py, struct hr_py_gc *ret)
 {
-    *ret = (struct hr_py_gc){.garbage.max = MAX_TRACKED, .uncollectable.max = MAX_TRACKED, .died_early.max = MAX_TRACKED};
+    *ret = (struct hr_py_gc){.garbage.max = MAX_TRACKED, .uncollectable.max = MAX_TRACKED, .died_early.max = MAX_TRACKED, .exact = true};
     struct gc g = {.py = py, .node.max = MAX_TRACKED, .addr.max = MAX_TRACKED, .todo.max = MAX_TRACKED};
-    read_state(py, ret);
     g.index = hr_alloc(((size_t)py->heap->n + 1) * sizeof *g.index);
-    if (!g.index)
-        return HR_NOMEM;
-    memset(g.index, 0xff, ((size_t)py->heap->n + 1) * sizeof *g.index);
-    bool lists = true;
-    for (unsigned gen = 0; gen < 3; gen++)
-        lists &= hr_py_gc_list(py, gen, track, &g);
-    ret->exact = lists && !g.broken && !g.outside && !ret->collecting;
-    enum hr_status st = g.out_of_memory ? HR_NOMEM : HR_OK;
-    g.refs = st == HR_OK ? hr_zalloc(g.node.n + 1, sizeof *g.refs) : NULL;
     g.type_at = hr_alloc((py->types.n + 1) * sizeof *g.type_at);
-    for (size_t i = 0; g.type_at && i < py->types.n; i++)
-        g.type_at[i] = NOT_ASKED;
-    if (!g.refs || !g.type_at || hr_bits_init(&g.alive, g.node.n + 1) != HR_OK)
-        st = HR_NOMEM;
-    if (st == HR_OK)
-        st = divide(&g, ret);
-    if (ret->garbage.n)
-        qsort(ret->garbage.v, ret->garbage.n, sizeof *ret->garbage.v, by_value);
-    if (ret->died_early.n)
-        qsort(ret->died_early.v, ret->died_early.n, sizeof *ret->died_early.v, by_value);
-    if (ret->uncollectable.n)
-        qsort(ret->uncollectable.v, ret->uncollectable.n, sizeof *ret->uncollectable.v, by_value);
+    enum hr_status st = g.index && g.type_at ? HR_OK : HR_NOMEM;
+    if (st == HR_OK) {
+        memset(g.index, 0xff, ((size_t)py->heap->n + 1) * sizeof *g.index);
+        st = predict_all(&g, ret);
+    }
+    sort(&ret->garbage);
+    sort(&ret->died_early);
+    sort(&ret->uncollectable);
+    forget(&g);
     hr_free(g.index);
-    hr_free(g.refs);
     hr_free(g.type_at);
-    hr_bits_deinit(&g.alive);
     hr_u32vec_deinit(&g.node);
     hr_u64vec_deinit(&g.addr);
     hr_u32vec_deinit(&g.todo);

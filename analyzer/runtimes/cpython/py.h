@@ -181,20 +181,28 @@ enum { HR_PY_REPR = 4096 }; /* room for an int of 4096 bits */
 char *hr_py_repr(struct hr_py *py, uint64_t addr, bool contents, char *buf, size_t cap);
 
 /* ---- collector.c ---- */
-struct hr_py_gc {
-    bool enabled, collecting;
+struct hr_py_gc_state {        /* one collector: the interpreter's, the process's up to 3.8 */
+    int64_t id;                /* of the interpreter; 0 is the main one */
+    bool enabled, collecting, broken;
     uint32_t threshold[3], count[3];
     uint64_t members[3], frozen;
+    uint64_t tracked;          /* by the objects' own heads; only while it collects, else 0 */
+    uint64_t garbage, uncollectable, collect_returns;
+};
+struct hr_py_gc {
+    struct hr_py_gc_state of[HR_PY_MAX_INTERPRETERS]; /* the main one first */
+    uint32_t ncollectors;
+    /* of all interpreters: */
     struct hr_u64vec garbage;      /* what gc.collect() would free, addresses ascending */
     struct hr_u64vec uncollectable;
     struct hr_u64vec died_early;   /* of the garbage: gone by reference count while the finalizers run */
-    uint64_t collect_returns;      /* garbage + uncollectable + weakrefs_freed, less died_early in versions that count late */
+    uint64_t collect_returns;      /* in the main interpreter: garbage + uncollectable + weakrefs_freed, less died_early in versions that count late */
     uint64_t weakrefs_freed;       /* weak references outside that their callbacks drop: counted, too */
     bool exact;                    /* false: lists broken or a collection was under way */
 };
 enum hr_status hr_py_gc_predict(struct hr_py *py, struct hr_py_gc *ret) HR_MUST;
 void hr_py_gc_deinit(struct hr_py_gc *g);
 /* Calls fn for every object of a generation's list (3 = permanent). Returns false when the list is broken. */
-bool hr_py_gc_list(struct hr_py *py, unsigned generation, void (*fn)(void *ctx, uint64_t obj), void *ctx);
+bool hr_py_gc_list(struct hr_py *py, unsigned generation, void (*fn)(void *ctx, uint64_t obj), void *ctx); /* of all interpreters */
 
 #endif
