@@ -460,18 +460,25 @@ enum hr_status hr_session_hist(struct hr_session *s)
     HR_TRY(hr_session_types(s));
     HR_TRY(hr_session_reach(s));
     const struct hr_heap *h = s->heap;
-    struct hr_map index;
+    const size_t ntypes = s->types->rows.n;
+    HR_AUTOFREE uint32_t *row_of = hr_alloc((ntypes + 1) * sizeof *row_of);
+    if (!row_of)
+        return fail(s, HR_NOMEM, "type histogram");
+    memset(row_of, 0xff, (ntypes + 1) * sizeof *row_of);
+    struct hr_map index; /* of the groups of untyped blocks */
     hr_map_init(&index, HR_MAX_TYPES);
     enum hr_status st = HR_OK;
     for (hr_id i = 0; i < h->n && st == HR_OK; i++) {
         if (h->state[i] != HR_USED)
             continue;
         uint64_t key = hr_hist_key(s, i);
-        uint32_t *slot;
-        bool was;
-        st = hr_map_slot(&index, key, (uint32_t)s->hist.n, &slot, &was);
+        uint32_t *slot = &row_of[hr_min(key, ntypes)];
+        bool was = *slot != HR_NONE;
+        if (key >> 32)
+            st = hr_map_slot(&index, key, (uint32_t)s->hist.n, &slot, &was);
         if (st == HR_OK && !was) {
             struct hr_typerow row = {.type = key >> 32 ? 0 : (hr_type)key, .group = key >> 32 ? (uint32_t)key : HR_NONE, .largest_id = i};
+            *slot = (uint32_t)s->hist.n;
             st = hr_typerowvec_push(&s->hist, row);
         }
         if (st != HR_OK)

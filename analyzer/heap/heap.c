@@ -23,16 +23,6 @@ struct hr_block_iter hr_block_iter(const struct hr_heap *h, hr_id from)
     return (struct hr_block_iter){h, from, h->pieces.n ? hr_block_piece(h, from) : 0, HR_NONE};
 }
 
-uint64_t hr_block_next(struct hr_block_iter *it)
-{
-    const struct hr_heap *h = it->h;
-    if (it->piece + 1 < h->pieces.n && it->id >= h->pieces.v[it->piece + 1].block0)
-        it->piece++;
-    it->region = h->pieces.v[it->piece].region;
-    const struct hr_piece *p = &h->pieces.v[it->piece];
-    return p->addr + ((uint64_t)h->granule[it->id++] << p->shift);
-}
-
 uint64_t hr_node_addr(const struct hr_heap *h, hr_id node)
 {
     return hr_node_is_root(h, node) ? hr_node_root(h, node)->addr : hr_block_addr(h, node);

@@ -218,7 +218,15 @@ struct hr_block_iter {
 };
 struct hr_block_iter hr_block_iter(const struct hr_heap *h, hr_id from);
 /* Address of it->id, then advances. Caller stops at h->n. */
-uint64_t hr_block_next(struct hr_block_iter *it);
+static inline uint64_t hr_block_next(struct hr_block_iter *it)
+{
+    const struct hr_heap *h = it->h;
+    if (it->piece + 1 < h->pieces.n && it->id >= h->pieces.v[it->piece + 1].block0)
+        it->piece++;
+    const struct hr_piece *p = &h->pieces.v[it->piece];
+    it->region = p->region;
+    return p->addr + ((uint64_t)h->granule[it->id++] << p->shift);
+}
 
 static inline hr_id hr_node_count(const struct hr_heap *h) { return h->n + (hr_id)h->roots.n; }
 static inline bool hr_node_is_root(const struct hr_heap *h, hr_id node) { return node >= h->n; }

@@ -41,7 +41,7 @@ static enum hr_status by_first_word(struct hr_spread *s, struct hr_map *seen)
         struct hr_block_iter it = hr_block_iter(s->h, 0);
         for (hr_id id = 0; id < s->h->n; id++) {
             uint64_t addr = hr_block_next(&it);
-            bool wanted = pass ? !s->h->type[id] : s->h->type[id] && s->h->evidence[id] < HR_EV_SHAPE;
+            bool wanted = pass ? !s->h->type[id] : s->h->type[id] && s->h->evidence[id] < HR_EV_SHAPE && s->h->evidence[id] != HR_EV_RUNTIME;
             uint64_t v = wanted && hr_spread_live(s, id) ? first_word(s, addr) : 0;
             if (!v)
                 continue;
@@ -106,7 +106,7 @@ static enum hr_status index_types(struct propose *p)
     for (hr_id id = 0; id < s->h->n; id++) {
         uint64_t addr = hr_block_next(&it);
         hr_type i = s->h->type[id];
-        if (!i || i >= p->ntypes || s->h->evidence[id] >= HR_EV_SHAPE || s->h->state[id] != HR_USED)
+        if (!i || i >= p->ntypes || s->h->evidence[id] >= HR_EV_SHAPE || s->h->evidence[id] == HR_EV_RUNTIME || s->h->state[id] != HR_USED)
             continue;
         if (p->seen[i]++ < MANY)
             HR_TRY(hr_profile_add(&p->habits, s, i, addr));

@@ -292,7 +292,7 @@ static void seed_vtables(struct hr_spread *s)
     uint64_t w = s->n->img->word, v;
     for (hr_id id = 0; id < s->h->n && !s->failed; id++) {
         uint64_t addr = hr_block_next(&it);
-        if (!hr_spread_live(s, id) || hr_block_size(s->h, id) < 2 * w)
+        if (!hr_spread_live(s, id) || s->h->evidence[id] == HR_EV_RUNTIME || hr_block_size(s->h, id) < 2 * w)
             continue;
         for (unsigned k = 0; k < 2; k++) {
             int64_t top;

@@ -314,6 +314,22 @@ void hr_vm_number_text(const struct hr_value *v, char *buf, size_t cap); /* 1,23
 void hr_vm_call(struct vm *m, const struct prog *p, const struct insn *in);
 double hr_vm_num(const struct hr_value *v);
 
+void hr_vm_compare_numbers(struct hr_value *ret, uint8_t op, const struct hr_value *a, const struct hr_value *b);
+static inline uint64_t hr_vm_load(const struct hr_attr *a, uint64_t row)
+{
+    switch (a->width) {
+    case 1: return ((const uint8_t *)a->col)[row];
+    case 2: return ((const uint16_t *)a->col)[row];
+    case 4: return ((const uint32_t *)a->col)[row];
+    default: return ((const uint64_t *)a->col)[row];
+    }
+}
+
+/* quick.c: a condition that is one column against a constant. attr NULL: it is none. */
+struct quick { const struct hr_attr *attr; uint8_t cmp; bool masked; uint64_t mask; struct hr_value bound; };
+struct quick hr_quick(const struct vm *m, const struct prog *p); /* after p was run on one row */
+uint64_t hr_quick_next(const struct quick *q, uint64_t row, uint64_t n); /* the first row from `row` on that may match; n: none */
+
 /* run.c, group.c, render.c, fingerprint.c, allow.c, load.c */
 enum { MAX_RULE_FINDINGS = 10000 }; /* of one rule; the worst are kept */
 struct member { uint64_t row, bytes; uint32_t next; };

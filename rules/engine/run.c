@@ -24,12 +24,7 @@ static uint64_t number_of(const struct hr_table *t, const struct hr_attr *a, uin
     if (!a)
         return 0;
     if (a->col && a->kind == HR_V_NUM)
-        switch (a->width) {
-        case 1: return ((const uint8_t *)a->col)[row];
-        case 2: return ((const uint16_t *)a->col)[row];
-        case 4: return ((const uint32_t *)a->col)[row];
-        default: return ((const uint64_t *)a->col)[row];
-        }
+        return hr_vm_load(a, row);
     if (!a->get)
         return 0;
     a->get(t->ctx, row, &v);
@@ -110,14 +105,25 @@ static enum hr_status add_row(struct run *x, uint64_t row)
 static enum hr_status scan(struct run *x)
 {
     const struct hr_table *t = x->t;
+    struct quick quick = {0};
+    bool first = true;
     for (uint64_t row = 0, n = t->count(t->ctx); row < n && !x->m->out_of_fuel; row++) {
+        if (quick.attr) {
+            uint64_t to = hr_quick_next(&quick, row, n);
+            x->rows += to - row;
+            if ((row = to) == n)
+                break;
+        }
         if (t->live_col && t->live_col[row] != t->live_val)
             continue;
         x->rows++;
         const struct hr_value *v = hr_vm_run(x->m, x->rule->p_where, x->t, row);
-        if (v->kind != HR_V_BOOL)
-            x->unknown++;
-        else if (v->b) {
+        bool unknown = v->kind != HR_V_BOOL, matches = !unknown && v->b;
+        if (first)
+            quick = hr_quick(x->m, x->rule->p_where);
+        first = false;
+        x->unknown += unknown;
+        if (matches) {
             x->matched++;
             HR_TRY(add_row(x, row));
         }

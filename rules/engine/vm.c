@@ -36,16 +36,6 @@ bool hr_vm_true(const struct hr_value *v) { return v->kind == HR_V_BOOL && v->b;
 
 double hr_vm_num(const struct hr_value *v) { return v->is_float ? v->f : (double)v->i; }
 
-static inline uint64_t load(const struct hr_attr *a, uint64_t row)
-{
-    switch (a->width) {
-    case 1: return ((const uint8_t *)a->col)[row];
-    case 2: return ((const uint16_t *)a->col)[row];
-    case 4: return ((const uint32_t *)a->col)[row];
-    default: return ((const uint64_t *)a->col)[row];
-    }
-}
-
 static inline void set_bool(struct hr_value *v, bool b)
 {
     v->kind = HR_V_BOOL;
@@ -112,7 +102,7 @@ static inline void op_col(struct vm *m, const struct prog *p, const struct insn 
         set_unknown(v);
         return;
     }
-    uint64_t x = load(a, row->row);
+    uint64_t x = hr_vm_load(a, row->row);
     v->kind = a->kind;
     v->is_float = 0;
     if (a->kind == HR_V_BOOL)
@@ -133,7 +123,7 @@ static void op_coltype(struct vm *m, const struct prog *p, const struct insn *in
     }
     uint64_t r = row->row;
     v->kind = HR_V_TYPE;
-    v->type = (uint32_t)load(p->sites.v[in->k].attr, r);
+    v->type = (uint32_t)hr_vm_load(p->sites.v[in->k].attr, r);
     v->row = r;
     v->s = NULL;
     v->table = (uint16_t)in->k;
@@ -147,7 +137,7 @@ static void op_colname(struct vm *m, const struct prog *p, const struct insn *in
         set_unknown(v);
         return;
     }
-    uint64_t x = load(a, m->regs[in->a].row);
+    uint64_t x = hr_vm_load(a, m->regs[in->a].row);
     v->s = x < a->nnames ? a->names[x] : NULL;
     v->kind = v->s ? HR_V_STR : HR_V_UNKNOWN;
     v->n = v->s ? strlen(v->s) : 0;
@@ -174,7 +164,7 @@ static inline void op_colcmp(struct vm *m, const struct prog *p, const struct in
         set_unknown(v);
         return;
     }
-    uint64_t x = load(a, row->row);
+    uint64_t x = hr_vm_load(a, row->row);
     if (in->op != OP_COLCMP && (x >= a->nnames || !a->names[x]))
         set_unknown(v);
     else if (in->op == OP_COLMASK)
@@ -183,7 +173,7 @@ static inline void op_colcmp(struct vm *m, const struct prog *p, const struct in
         set_bool(v, ordered(in->x, x > INT64_MAX ? INT64_MAX : (int64_t)x, p->consts.v[in->k2].i));
 }
 
-static void compare_numbers(struct hr_value *v, uint8_t op, const struct hr_value *a, const struct hr_value *b)
+void hr_vm_compare_numbers(struct hr_value *v, uint8_t op, const struct hr_value *a, const struct hr_value *b)
 {
     if (!a->is_float && !b->is_float) {
         set_bool(v, ordered(op, a->i, b->i));
@@ -205,7 +195,7 @@ static void op_cmp(struct vm *m, const struct prog *p, const struct insn *in)
     const struct hr_value *a = &m->regs[in->a], *b = &m->regs[in->b];
     struct hr_value *v = &m->regs[in->dst];
     if (a->kind == HR_V_NUM && b->kind == HR_V_NUM) {
-        compare_numbers(v, in->x, a, b);
+        hr_vm_compare_numbers(v, in->x, a, b);
         return;
     }
     bool equality = in->x == B_EQ || in->x == B_NE, same;

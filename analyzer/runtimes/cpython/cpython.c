@@ -184,12 +184,17 @@ static enum hr_status py_classify(void *self)
     }
     if (!h->type || !h->evidence || !h->owner)
         return HR_NOMEM;
+    hr_type parts[HR_PK_OPAQUE + 1] = {0}; /* by kind of the owner */
     for (hr_id i = 0; i < h->n; i++) {
         hr_type row = 0;
         if (py->object[i] != HR_NONE)
             row = py->types.v[py->object[i]].row;
-        else if (py->owner[i] != HR_NONE && hr_bits_get(&py->covered, i))
-            HR_TRY(hr_types_add_runtime(py->in.types, part_name(py, py->owner[i]), 0, &row));
+        else if (py->owner[i] != HR_NONE && hr_bits_get(&py->covered, i)) {
+            hr_type *part = &parts[py->types.v[py->object[py->owner[i]]].kind];
+            if (!*part)
+                HR_TRY(hr_types_add_runtime(py->in.types, part_name(py, py->owner[i]), 0, part));
+            row = *part;
+        }
         if (py->owner[i] != HR_NONE)
             h->owner[i] = py->owner[i];
         if (!row)

@@ -96,11 +96,10 @@ static void vote(const struct hr_py *py, struct hr_py_same *s, hr_id id)
     }
 }
 
-static enum hr_status add_same(struct hr_py *py, struct hr_map *index, hr_id id, uint64_t addr, const struct hr_py_type *t)
+static enum hr_status add_same(struct hr_py *py, struct hr_map *index, hr_id id, uint64_t h)
 {
-    uint64_t h;
-    if (!hash_object(py, addr, t, &h))
-        return HR_OK;
+    uint64_t addr = hr_py_addr(py, id);
+    const struct hr_py_type *t = &py->types.v[py->object[id]];
     uint64_t size = hr_block_size(py->heap, id);
     uint32_t at = hr_map_get(index, h);
     if (at != HR_NONE) {
@@ -153,31 +152,79 @@ bool hr_py_container_at(struct hr_py *py, uint64_t addr, const struct hr_py_type
     return true;
 }
 
-enum hr_status hr_py_waste(struct hr_py *py)
+/* Most values are there once. A hash of which no other has the low bits is alone; only the others are worth a place in a map. */
+struct values {
+    struct hr_u32vec node;
+    struct hr_u64vec hash;
+    struct hr_bits once, again;
+};
+
+static enum hr_status note_value(struct values *v, hr_id id, uint64_t h)
+{
+    uint64_t bit = h & (v->once.nbits - 1);
+    if (!hr_bits_claim(&v->once, bit))
+        hr_bits_set(&v->again, bit);
+    HR_TRY(hr_u32vec_push(&v->node, id));
+    return hr_u64vec_push(&v->hash, h);
+}
+
+static enum hr_status look_at_all(struct hr_py *py, struct values *v)
+{
+    struct hr_block_iter it = hr_block_iter(py->heap, 0);
+    while (it.id < py->heap->n) {
+        hr_id id = it.id;
+        uint64_t addr = hr_block_next(&it), h;
+        if (py->object[id] == HR_NONE)
+            continue;
+        const struct hr_py_type *t = &py->types.v[py->object[id]];
+        struct hr_py_container c;
+        addr += t->pre;
+        if (hr_py_container_at(py, addr, t, &c)) {
+            c.node = id;
+            HR_TRY(hr_pycontainervec_push(&py->containers, c));
+        } else if (hash_object(py, addr, t, &h)) {
+            HR_TRY(note_value(v, id, h));
+        }
+    }
+    return HR_OK;
+}
+
+static enum hr_status group_values(struct hr_py *py, const struct values *v)
 {
     struct hr_map index;
     enum hr_status st = HR_OK;
+    hr_map_init(&index, 2 * MAX_GROUPS);
+    for (size_t i = 0; i < v->node.n && st == HR_OK; i++)
+        if (hr_bits_get(&v->again, v->hash.v[i] & (v->again.nbits - 1)))
+            st = add_same(py, &index, v->node.v[i], v->hash.v[i]);
+    hr_map_deinit(&index);
+    return st;
+}
+
+enum hr_status hr_py_waste(struct hr_py *py)
+{
+    enum { FEWEST_BITS = 1 << 16, MOST_BITS = 1 << 30 };
     if (py->wasted)
         return HR_OK;
     py->wasted = true;
     HR_TRY(hr_py_tracemalloc(py));
     py->same.max = MAX_GROUPS;
     py->containers.max = 1u << 30;
-    hr_map_init(&index, 2 * MAX_GROUPS);
-    for (hr_id id = 0; id < py->heap->n && st == HR_OK; id++) {
-        if (py->object[id] == HR_NONE)
-            continue;
-        const struct hr_py_type t = py->types.v[py->object[id]];
-        uint64_t addr = hr_py_addr(py, id);
-        struct hr_py_container c;
-        if (hr_py_container_at(py, addr, &t, &c)) {
-            c.node = id;
-            st = hr_pycontainervec_push(&py->containers, c);
-        } else {
-            st = add_same(py, &index, id, addr, &t);
-        }
-    }
-    hr_map_deinit(&index);
+    struct values v = {.node.max = HR_MAX_BLOCKS, .hash.max = HR_MAX_BLOCKS};
+    uint64_t bits = FEWEST_BITS;
+    while (bits < MOST_BITS && bits < 8 * (uint64_t)py->heap->n)
+        bits *= 2;
+    enum hr_status st = hr_bits_init(&v.once, bits);
+    if (st == HR_OK)
+        st = hr_bits_init(&v.again, bits);
+    if (st == HR_OK)
+        st = look_at_all(py, &v);
+    if (st == HR_OK)
+        st = group_values(py, &v);
+    hr_bits_deinit(&v.once);
+    hr_bits_deinit(&v.again);
+    hr_u32vec_deinit(&v.node);
+    hr_u64vec_deinit(&v.hash);
     keep_several(&py->same);
     if (st == HR_LIMIT) {
         hr_note(py->in.notes, HR_NOTE_DEGRADED, "python.waste", "there are more different strings than heapray compares: some duplicates are not found");
