@@ -81,6 +81,7 @@ def one(python):
     own = tuple(map(int, version.split("."))) >= (3, 9) if version != "usr" else True
     gc, stacks = (hr.heapray(*v, core, "--json", "--show-contents").json() for v in (("py", "gc"), ("py", "stacks")))
     objects = {int(o["addr"], 16): o for o in hr.heapray("objects", core, "--ndjson", "--show-contents").ndjson()[1]}
+    paths = [hr.heapray("path", core, hex(dict((r[0], r[1]) for r in json.loads(told[i])[0])["list"])).out for i in range(4)]
     os.unlink(core)
     nodes = {}
     for i in range(4):
@@ -93,6 +94,9 @@ def one(python):
     hr.eq(len([o for o in all_nodes if o["gc"]["tracked"]]), wanted, f"{version}: objects of that class in all interpreters")
     threads = {i: [t for t in stacks["threads"] if any(f["function"] == "wait" and len([g for g in t["frames"] if g["function"] == "wait"]) == i + 3
                                                         for f in t["frames"])] for i in range(4)}
+    for i in range(4) if version != "3.6.15" else ():
+        number = threads[i][0]["interpreter"]
+        hr.ok(("interpreter %d: __main__.N" % number if number else "__main__.N") in paths[i], f"{version} interpreter {i}: path from its own modules", paths[i])
     for i in range(4):
         good = len(threads[i]) == 1 and [v["value"] for v in threads[i][0]["frames"][0]["locals"] if v["name"] == "mine"] == [f"'local of {i}'"]
         hr.ok(good, f"{version} interpreter {i}: its stack", threads[i])

@@ -326,11 +326,13 @@ static enum hr_status predict(struct gc *g, uint32_t interpreter, struct hr_py_g
     struct hr_py *py = g->py;
     hr_py_gc_read_state(py, interpreter, state);
     ret->exact &= !state->broken && !state->collecting;
-    if (state->collecting)
+    if (state->collecting) {
+        hr_note(py->in.notes, HR_NOTE_DEGRADED, "python.collecting",
+                "Python's collector was running when the dump was taken: what it holds as unreachable is on its way out, and generations are in its hands");
         track_running(g, interpreter, state);
-    else
-        for (unsigned gen = 0; gen < 3; gen++)
-            hr_py_gc_list_of(py, interpreter, gen, track, g);
+    }
+    for (unsigned gen = 0; gen < 3 && !state->collecting; gen++)
+        hr_py_gc_list_of(py, interpreter, gen, track, g);
     g->refs = g->out_of_memory ? NULL : hr_zalloc(g->node.n + 1, sizeof *g->refs);
     if (!g->refs || hr_bits_init(&g->alive, g->node.n + 1) != HR_OK)
         return HR_NOMEM;

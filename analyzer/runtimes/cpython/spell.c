@@ -184,7 +184,7 @@ bool hr_py_spell(struct hr_py *py, hr_id from, hr_id to, char *buf, size_t cap)
 }
 
 /* ---- roots ---- */
-struct naming { struct hr_py *py; enum hr_status st; uint32_t left; const char *frame; };
+struct naming { struct hr_py *py; enum hr_status st; uint32_t left; const char *frame; int64_t interpreter; };
 
 static enum hr_status add_root(struct naming *n, uint64_t addr, const char *name)
 {
@@ -206,8 +206,10 @@ static bool module(void *ctx, uint64_t key, uint64_t value)
     if (!dict || hr_py_node(py, dict) == HR_NONE || !hr_py_text(py, key, name, sizeof name) || hr_map_get(&py->module_dicts, dict) != HR_NONE)
         return true;
     n->st = hr_map_put(&py->module_dicts, dict, 1);
+    char whole[MAX_NAME + 40];
+    snprintf(whole, sizeof whole, "interpreter %lld: %s", (long long)n->interpreter, name);
     if (n->st == HR_OK)
-        n->st = add_root(n, dict, name);
+        n->st = add_root(n, dict, n->interpreter > 0 ? whole : name);
     return n->st == HR_OK;
 }
 
@@ -245,6 +247,7 @@ enum hr_status hr_py_named_roots(struct hr_py *py)
     hr_py_walk_init(&w, py);
     for (uint32_t i = 0; i < py->c->ninterp && n.st == HR_OK; i++) {
         struct hr_py_thread t;
+        n.interpreter = hr_py_interp_id(py->c, i);
         hr_py_dict_items(py, hr_py_word(py->c, py->c->interp[i], HR_PY_IS_MODULES), module, &n);
         uint64_t at = 0;
         for (uint32_t k = 0; k < HR_PY_MAX_THREADS && n.st == HR_OK && hr_py_next_thread(&w, py->c->interp[i], &at, &t); k++)
