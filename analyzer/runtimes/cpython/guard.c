@@ -58,10 +58,19 @@ unsigned hr_py_guard_in(const struct hr_py *py, const uint8_t *p, uint64_t size,
     return two ? 2 * one : one;
 }
 
+static inline hr_id heap_at(const struct hr_py *py, uint64_t addr, uint64_t *into_ret)
+{
+    const struct hr_py_near *n = addr - py->last.lo < py->last.size ? &py->last : &py->own;
+    if (addr - n->lo >= n->size)
+        return hr_heap_at(py->heap, addr, into_ret);
+    *into_ret = addr - n->lo;
+    return n->id;
+}
+
 hr_id hr_py_block_at(const struct hr_py *py, uint64_t addr, uint64_t *into_ret)
 {
     uint64_t into = 0;
-    hr_id id = hr_heap_at(py->heap, addr, &into);
+    hr_id id = heap_at(py, addr, &into);
     unsigned guard = id != HR_NONE ? hr_py_guard(py, id) : 0;
     if (into < guard)
         return HR_NONE;

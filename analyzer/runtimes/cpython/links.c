@@ -92,11 +92,13 @@ static enum hr_status read_all(struct reader *r)
         uint64_t addr = hr_block_next(&it);
         if (py->object[r->node] == HR_NONE)
             continue;
+        py->own = (struct hr_py_near){addr, hr_block_size(py->heap, r->node), r->node};
         const struct hr_py_type t = py->types.v[py->object[r->node]]; /* a copy: reading references may add types */
         hr_py_refs(py, addr + hr_py_guard(py, r->node) + t.pre, &t, record, r);
         hr_py_raw_edges(py, r->node, record_raw, r);
     }
     l->row[py->heap->n] = (uint32_t)l->to.n;
+    py->own = (struct hr_py_near){.id = HR_NONE};
     return r->st;
 }
 

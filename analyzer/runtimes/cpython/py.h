@@ -69,6 +69,9 @@ enum { HR_PY_RECENT_BITS = 10 };
 struct hr_py_recent { uint64_t addr; uint32_t type; };
 static inline size_t hr_py_recent_slot(uint64_t addr) { return addr * 0x9e3779b97f4a7c15ull >> (64 - HR_PY_RECENT_BITS); }
 
+/* Blocks asked for again and again: that of the object whose references are read, and the last one that was measured. */
+struct hr_py_near { uint64_t lo, size; hr_id id; };
+
 /* See links.h. */
 struct hr_py_links {
     uint32_t *row;          /* per block, and one behind: its first link; NULL: not kept */
@@ -87,6 +90,7 @@ struct hr_py {
     struct hr_pytypevec types;
     struct hr_map module_dicts; /* addresses of the dicts of modules */
     struct hr_map type_index;   /* address -> index in types; negative answers are kept, too (HR_PY_NO_TYPE) */
+    struct hr_py_near own, last;
     struct hr_py_recent recent[1 << HR_PY_RECENT_BITS];
     uint32_t *object;       /* per block: type index of the object in it, HR_NONE = no object */
     hr_id *owner;           /* per block: the block of the object that owns it as a part, HR_NONE */

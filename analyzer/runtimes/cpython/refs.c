@@ -63,6 +63,8 @@ uint64_t hr_py_block_left(const struct hr_py *py, uint64_t addr)
     if (id == HR_NONE)
         return 0;
     uint64_t size = hr_py_usable(py, id);
+    if (!py->guards.front && id != py->own.id && py->heap->state[id] == HR_USED) /* hosts have other blocks in them */
+        ((struct hr_py *)py)->last = (struct hr_py_near){addr - into, size, id};
     return into < size ? size - into : 0;
 }
 

@@ -156,16 +156,32 @@ bool hr_py_container_at(struct hr_py *py, uint64_t addr, const struct hr_py_type
 struct values {
     struct hr_u32vec node;
     struct hr_u64vec hash;
-    struct hr_bits once, again;
+    struct hr_bits seen; /* two bits each: once, again */
 };
+
+static uint64_t seen_bit(const struct values *v, uint64_t hash) { return 2 * hash & (v->seen.nbits - 1); }
 
 static enum hr_status note_value(struct values *v, hr_id id, uint64_t h)
 {
-    uint64_t bit = h & (v->once.nbits - 1);
-    if (!hr_bits_claim(&v->once, bit))
-        hr_bits_set(&v->again, bit);
     HR_TRY(hr_u32vec_push(&v->node, id));
     return hr_u64vec_push(&v->hash, h);
+}
+
+static enum hr_status count_values(struct values *v)
+{
+    enum { AHEAD = 16, FEWEST_BITS = 1 << 16, MOST_BITS = 1 << 30 };
+    uint64_t bits = FEWEST_BITS;
+    while (bits < MOST_BITS && bits < 16 * (uint64_t)v->hash.n)
+        bits *= 2;
+    HR_TRY(hr_bits_init(&v->seen, bits));
+    for (size_t i = 0; i < v->hash.n; i++) {
+        if (i + AHEAD < v->hash.n)
+            __builtin_prefetch(&v->seen.w[seen_bit(v, v->hash.v[i + AHEAD]) >> 6], 1);
+        uint64_t bit = seen_bit(v, v->hash.v[i]);
+        if (!hr_bits_claim(&v->seen, bit))
+            hr_bits_set(&v->seen, bit + 1);
+    }
+    return HR_OK;
 }
 
 static enum hr_status look_at_all(struct hr_py *py, struct values *v)
@@ -195,7 +211,7 @@ static enum hr_status group_values(struct hr_py *py, const struct values *v)
     enum hr_status st = HR_OK;
     hr_map_init(&index, 2 * MAX_GROUPS);
     for (size_t i = 0; i < v->node.n && st == HR_OK; i++)
-        if (hr_bits_get(&v->again, v->hash.v[i] & (v->again.nbits - 1)))
+        if (hr_bits_get(&v->seen, seen_bit(v, v->hash.v[i]) + 1))
             st = add_same(py, &index, v->node.v[i], v->hash.v[i]);
     hr_map_deinit(&index);
     return st;
@@ -203,7 +219,6 @@ static enum hr_status group_values(struct hr_py *py, const struct values *v)
 
 enum hr_status hr_py_waste(struct hr_py *py)
 {
-    enum { FEWEST_BITS = 1 << 16, MOST_BITS = 1 << 30 };
     if (py->wasted)
         return HR_OK;
     py->wasted = true;
@@ -211,18 +226,12 @@ enum hr_status hr_py_waste(struct hr_py *py)
     py->same.max = MAX_GROUPS;
     py->containers.max = 1u << 30;
     struct values v = {.node.max = HR_MAX_BLOCKS, .hash.max = HR_MAX_BLOCKS};
-    uint64_t bits = FEWEST_BITS;
-    while (bits < MOST_BITS && bits < 8 * (uint64_t)py->heap->n)
-        bits *= 2;
-    enum hr_status st = hr_bits_init(&v.once, bits);
+    enum hr_status st = look_at_all(py, &v);
     if (st == HR_OK)
-        st = hr_bits_init(&v.again, bits);
-    if (st == HR_OK)
-        st = look_at_all(py, &v);
+        st = count_values(&v);
     if (st == HR_OK)
         st = group_values(py, &v);
-    hr_bits_deinit(&v.once);
-    hr_bits_deinit(&v.again);
+    hr_bits_deinit(&v.seen);
     hr_u32vec_deinit(&v.node);
     hr_u64vec_deinit(&v.hash);
     keep_several(&py->same);
