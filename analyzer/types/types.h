@@ -1,7 +1,8 @@
 /* The type table: one flat table of columns for everything that has a type, whoever told us (DWARF, a runtime, a rule
  * file). Also variables, functions and symbols.
  *
- * Types room: may call image and base. dwarf.c is the only user of libdwarf (in a child process), code.c of capstone.
+ * Types room: may call image and base. dwarf.c is the only user of libdwarf (in a child process), code.c and uop*.c
+ * of capstone.
  * id 0 = unknown. Rows never change once added except by hr_types_* below. Strings are of the session pool. */
 #ifndef HR_TYPES_TYPES_H
 #define HR_TYPES_TYPES_H

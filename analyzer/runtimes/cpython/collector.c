@@ -7,6 +7,7 @@
 #include "analyzer/base/bits.h"
 #include "analyzer/runtimes/cpython/collector.h"
 #include "analyzer/runtimes/cpython/links.h"
+#include "analyzer/runtimes/cpython/plan.h"
 
 enum { MAX_TRACKED = 1u << 30, NOT_ASKED = UINT32_MAX - 1, OTHERS = UINT32_MAX - 2 };
 
@@ -18,7 +19,7 @@ struct gc {
     int64_t *refs;
     struct hr_bits alive;
     struct hr_u32vec todo;
-    uint64_t subtype_traverse;
+    bool planned;              /* the object under way says by itself whether its type is visited */
     uint32_t *type_at;         /* per type: index of its object where instances visit it, HR_NONE, or NOT_ASKED */
     bool broken, out_of_memory;
     bool outside;              /* a tracked object is in no block that we know */
@@ -48,46 +49,9 @@ static uint32_t tracked_index(const struct gc *g, uint64_t target)
     return id == HR_NONE ? HR_NONE : g->index[id];
 }
 
-/* subtype_traverse has no symbol where the interpreter is stripped: it is what most heap types have. */
-static void find_subtype_traverse(struct gc *g)
-{
-    uint64_t candidate[8] = {0};
-    uint32_t votes[8] = {0}, best = 0;
-    for (size_t i = 0; i < g->py->types.n; i++) {
-        const struct hr_py_type *t = &g->py->types.v[i];
-        if (!(t->flags & HR_PYF_HEAPTYPE) || !(t->flags & HR_PYF_GC))
-            continue;
-        uint64_t traverse = hr_py_word(g->py->c, t->addr, HR_PY_TP_TRAVERSE);
-        unsigned k = 0;
-        while (k < 7 && candidate[k] && candidate[k] != traverse)
-            k++;
-        candidate[k] = traverse;
-        if (++votes[k] > votes[best])
-            best = k;
-    }
-    g->subtype_traverse = candidate[best];
-}
-
-/* Does tp_traverse of this type visit the type itself? That of Python classes always did; heap types of C do from 3.9 on
- * (bpo-40217), if the traversal is their own. */
-static bool visits_type(const struct gc *g, uint64_t type)
-{
-    const struct hr_cpython *c = g->py->c;
-    if (!(hr_py_word(c, type, HR_PY_TP_FLAGS) & HR_PYF_HEAPTYPE))
-        return false;
-    uint64_t traverse = hr_py_word(c, type, HR_PY_TP_TRAVERSE);
-    if (traverse == g->subtype_traverse)
-        return true;
-    if (g->py->minor < 0x0309)
-        return false;
-    for (int i = 0; i < 64 && type && hr_py_word(c, type, HR_PY_TP_FLAGS) & HR_PYF_HEAPTYPE; i++)
-        type = hr_py_word(c, type, HR_PY_TP_BASE);
-    return !type || hr_py_word(c, type, HR_PY_TP_TRAVERSE) != traverse;
-}
-
 static bool visited(const struct gc *g, uint64_t target, enum hr_py_ref kind)
 {
-    return kind == HR_PR_STRONG || kind == HR_PR_VISITED || (kind == HR_PR_TYPE && visits_type(g, target));
+    return kind == HR_PR_STRONG || kind == HR_PR_VISITED || (kind == HR_PR_TYPE && !g->planned && hr_py_visits_type(g->py, target));
 }
 
 static void subtract(struct gc *g, uint32_t i) { g->refs[i]--; }
@@ -114,8 +78,9 @@ static void live_ref(void *ctx, uint64_t target, uint32_t off, enum hr_py_ref ki
 static uint32_t visited_type(struct gc *g, uint32_t type)
 {
     if (g->type_at[type] == NOT_ASKED) {
-        uint64_t addr = g->py->types.v[type].addr;
-        g->type_at[type] = visits_type(g, addr) ? tracked_index(g, addr) : HR_NONE;
+        const struct hr_py_type *t = &g->py->types.v[type];
+        uint64_t addr = t->addr;
+        g->type_at[type] = t->plan == HR_NONE && hr_py_visits_type(g->py, addr) ? tracked_index(g, addr) : HR_NONE;
     }
     return g->type_at[type];
 }
@@ -129,6 +94,7 @@ static void traverse(struct gc *g, uint32_t i, visit_fn *fn)
     const uint8_t *how;
     if (!py->links.row) {
         const struct hr_py_type t = py->types.v[py->object[node]];
+        g->planned = t.plan != HR_NONE;
         hr_py_refs(g->py, g->addr.v[i], &t, live_ref, &(struct live){g, fn});
         return;
     }
@@ -233,7 +199,6 @@ static enum hr_status count_returned(struct gc *g, struct hr_py_gc *ret)
 static enum hr_status divide(struct gc *g, struct hr_py_gc *ret)
 {
     uint32_t n = (uint32_t)g->node.n;
-    find_subtype_traverse(g);
     for (uint32_t i = 0; i < n; i++)
         g->refs[i] = hr_py_refcount(g->py, g->addr.v[i]);
     for (uint32_t i = 0; i < n; i++)

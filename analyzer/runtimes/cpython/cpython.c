@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "analyzer/runtimes/cpython/links.h"
+#include "analyzer/runtimes/cpython/plan.h"
 #include "analyzer/runtimes/cpython/stacks.h"
 #include "analyzer/runtimes/cpython/tracemalloc.h"
 
@@ -21,6 +22,7 @@ static void py_close(void *self)
     hr_free(py->object);
     hr_free(py->owner);
     hr_bits_deinit(&py->covered);
+    hr_py_plans_close(py);
     hr_py_tracing_free(py->tracing);
     hr_free(py->guards.front);
     hr_free(py->c);
@@ -66,6 +68,7 @@ static enum hr_status prepare(struct hr_py *py)
 {
     HR_TRY(hr_py_find_objects(py));
     hr_py_check_guards(py);
+    HR_TRY(hr_py_plans_open(py));
     HR_TRY(find_parts(py));
     HR_TRY(hr_py_find_freelists(py));
     return set_handles(py);

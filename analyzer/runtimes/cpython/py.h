@@ -39,6 +39,7 @@ enum hr_py_kind {
 struct hr_py_type {
     uint64_t addr, flags, basicsize, itemsize, base;
     uint64_t known;         /* basicsize of the built-in base that decides the kind; what lies behind is a subclass's */
+    uint64_t known_base;    /* that base, 0 none */
     int64_t dictoffset, weaklistoffset;
     hr_type row;            /* in the type table: "module.qualname" */
     hr_str name;            /* the same */
@@ -47,7 +48,7 @@ struct hr_py_type {
     uint8_t extension;      /* enum hr_py_extension: more references than its words show */
     uint64_t unvisited;     /* bit n: the n-th word is counted, but left out by tp_traverse */
     uint64_t borrowed;      /* bit n: the n-th word of an instance is no counted reference, whatever it points at */
-    uint32_t plan;          /* traverse plan, HR_NONE = not read */
+    uint32_t plan;          /* its tp_traverse can be run (plan.c), HR_NONE: needs not, or cannot */
     hr_id node;             /* the block it lies in, HR_NONE = none */
 };
 HR_VEC(hr_pytypevec, struct hr_py_type)
@@ -107,6 +108,7 @@ struct hr_py {
     struct hr_py_tracing *tracing; /* tracemalloc.h; NULL until asked for */
     uint8_t numpy;          /* major version of NumPy, once a dtype has told it */
     uint64_t numpy_class;   /* the class of dtypes seen last */
+    struct hr_py_plans *plans; /* plan.c; NULL before objects are known */
     struct hr_bits covered; /* per block: a part whose content its owner's references give; others are read as C */
 };
 enum { HR_PY_NO_TYPE = UINT32_MAX - 1 };
@@ -158,7 +160,7 @@ void hr_py_note_part(struct hr_py *py, hr_id owner, hr_id id, uint64_t into, uin
 /* ---- refs.c ---- */
 enum hr_py_ref {
     HR_PR_STRONG,    /* counted, and visited by tp_traverse */
-    HR_PR_UNVISITED, /* counted, but tp_traverse leaves it out */
+    HR_PR_UNVISITED, /* counted, but tp_traverse leaves it out; conservative: counted or borrowed, nobody can tell */
     HR_PR_TYPE,      /* to its type */
     HR_PR_PART,      /* a block it owns: list items, keys table … */
     HR_PR_WEAK,      /* not counted */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "analyzer/runtimes/cpython/ndarray.h"
+#include "analyzer/runtimes/cpython/plan.h"
 
 void hr_py_give(const struct hr_py_out *o, uint64_t target, uint64_t at, enum hr_py_ref kind, uint8_t surety)
 {
@@ -40,13 +41,13 @@ void hr_py_scan_words(const struct hr_py_out *o, uint64_t from, uint64_t to, con
     unsigned word = o->py->img->word;
     for (uint64_t a = from; a + word <= to; a += word) {
         uint64_t nth = (a - o->obj) / word;
-        if (a == skip[0] || a == skip[1] || (nth < 64 && o->borrowed >> nth & 1))
+        if (a == skip[0] || a == skip[1] || (nth < 64 && o->borrowed >> nth & 1) || (o->seen && o->seen[nth / 64] >> nth % 64 & 1))
             continue;
         uint64_t v = hr_py_word_at(o->py, a), into;
         if (!v || v & (word - 1u))
             continue;
         if (hr_py_object_type(o->py, v) != HR_NONE) {
-            hr_py_give(o, v, a, nth < 64 && o->unvisited >> nth & 1 ? HR_PR_UNVISITED : HR_PR_STRONG, HR_SURE_CONSERVATIVE);
+            hr_py_give(o, v, a, o->seen || (nth < 64 && o->unvisited >> nth & 1) ? HR_PR_UNVISITED : HR_PR_STRONG, HR_SURE_CONSERVATIVE);
             continue;
         }
         hr_id id = hr_py_block_at(o->py, v, &into);
@@ -397,7 +398,7 @@ uint64_t hr_py_dict_slot(const struct hr_py *py, uint64_t obj, const struct hr_p
 }
 
 /* The part of an instance that its kind explains; what lies behind up to basicsize are slots and C fields. */
-static uint64_t fixed_by_kind(const struct hr_py *py, const struct hr_py_type *t)
+uint64_t hr_py_fixed_by_kind(const struct hr_py *py, const struct hr_py_type *t)
 {
     const int32_t *at = py->c->at;
     switch (t->kind) {
@@ -411,6 +412,7 @@ static uint64_t fixed_by_kind(const struct hr_py *py, const struct hr_py_type *t
     case HR_PK_COMPLEX: return (uint64_t)at[HR_PY_COMPLEX_VALUE] + 16;
     case HR_PK_BYTEARRAY: return (uint64_t)(hr_py_has(py->c, HR_PY_BYTEARRAY_EXPORTS) ? at[HR_PYS_VAROBJECT] : 0) + 4 * py->img->word;
     case HR_PK_FRAME: case HR_PK_GENERATOR: case HR_PK_NONE: return t->basicsize;
+    case HR_PK_TYPE: return (uint64_t)at[HR_PYS_HEAPTYPE];
     case HR_PK_WEAKREF: return (uint64_t)at[HR_PY_WEAKREF_CALLBACK] + 4 * py->img->word;
     case HR_PK_DEQUE: return (uint64_t)at[py->minor < 0x0300 ? HR_PYS_OBJECT : HR_PYS_VAROBJECT] + 4 * py->img->word;
     case HR_PK_ODICT: return (uint64_t)at[HR_PYS_DICT] + 6 * py->img->word; /* first, last, table, its size, keys, state */
@@ -421,43 +423,52 @@ static uint64_t fixed_by_kind(const struct hr_py *py, const struct hr_py_type *t
     }
 }
 
-void hr_py_refs(struct hr_py *py, uint64_t addr, const struct hr_py_type *t, hr_py_ref_fn *fn, void *ctx)
+void hr_py_kind_refs(const struct hr_py_out *o, const struct hr_py_type *t)
 {
-    struct hr_py_out o = {py, fn, ctx, addr, t->borrowed, t->unvisited};
-    uint64_t weak = t->weaklistoffset > 0 && !(t->flags & HR_PYF_MANAGED_WEAKREF) ? addr + (uint64_t)t->weaklistoffset : 0;
-    uint64_t dict = hr_py_dict_slot(py, addr, t);
-    hr_py_give(&o, t->addr, addr + (uint64_t)py->c->at[HR_PY_OB_TYPE], HR_PR_TYPE, HR_SURE_EXACT);
+    struct hr_py *py = o->py;
+    uint64_t addr = o->obj;
     switch (t->kind) {
-    case HR_PK_LIST: list_refs(&o); break;
+    case HR_PK_LIST: list_refs(o); break;
     case HR_PK_TUPLE: {
         uint64_t n = hr_py_word(py->c, addr, HR_PY_OB_SIZE), items = addr + (uint64_t)py->c->at[HR_PY_TUPLE_ITEMS], left = hr_py_block_left(py, items);
-        hr_py_give_array(&o, items, left ? hr_min(n, left / py->img->word) : hr_min(n, 4096), HR_SURE_EXACT);
+        hr_py_give_array(o, items, left ? hr_min(n, left / py->img->word) : hr_min(n, 4096), HR_SURE_EXACT);
         break;
     }
-    case HR_PK_ODICT: case HR_PK_DICT: dict_refs(&o); break;
-    case HR_PK_SET: set_refs(&o); break;
-    case HR_PK_FRAME: frame_refs(&o); break;
-    case HR_PK_GENERATOR: generator_refs(&o, t); break;
-    case HR_PK_DEQUE: deque_refs(&o); break;
+    case HR_PK_ODICT: case HR_PK_DICT: dict_refs(o); break;
+    case HR_PK_SET: set_refs(o); break;
+    case HR_PK_FRAME: frame_refs(o); break;
+    case HR_PK_GENERATOR: generator_refs(o, t); break;
+    case HR_PK_DEQUE: deque_refs(o); break;
     case HR_PK_WEAKREF:
-        hr_py_give(&o, hr_py_word(py->c, addr, HR_PY_WEAKREF_OBJECT), addr + (uint64_t)py->c->at[HR_PY_WEAKREF_OBJECT], HR_PR_WEAK, HR_SURE_EXACT);
-        hr_py_give(&o, hr_py_word(py->c, addr, HR_PY_WEAKREF_CALLBACK), addr + (uint64_t)py->c->at[HR_PY_WEAKREF_CALLBACK], HR_PR_STRONG, HR_SURE_EXACT);
+        hr_py_give(o, hr_py_word(py->c, addr, HR_PY_WEAKREF_OBJECT), addr + (uint64_t)py->c->at[HR_PY_WEAKREF_OBJECT], HR_PR_WEAK, HR_SURE_EXACT);
+        hr_py_give(o, hr_py_word(py->c, addr, HR_PY_WEAKREF_CALLBACK), addr + (uint64_t)py->c->at[HR_PY_WEAKREF_CALLBACK], HR_PR_STRONG, HR_SURE_EXACT);
         break;
     case HR_PK_STR: /* the UTF-8 and wchar_t forms, and the data of strings made the old way, where they are blocks */
         if (py->minor < 0x0300)
-            hr_py_give(&o, hr_py_word(py->c, addr, HR_PY_UNICODE2_STR), addr + (uint64_t)py->c->at[HR_PY_UNICODE2_STR], HR_PR_PART, HR_SURE_EXACT);
+            hr_py_give(o, hr_py_word(py->c, addr, HR_PY_UNICODE2_STR), addr + (uint64_t)py->c->at[HR_PY_UNICODE2_STR], HR_PR_PART, HR_SURE_EXACT);
         else
-            str_parts(&o);
+            str_parts(o);
         break;
     case HR_PK_BYTEARRAY:
-        hr_py_give(&o, hr_py_word(py->c, addr, HR_PY_BYTEARRAY_BYTES), addr + (uint64_t)py->c->at[HR_PY_BYTEARRAY_BYTES], HR_PR_PART, HR_SURE_EXACT);
+        hr_py_give(o, hr_py_word(py->c, addr, HR_PY_BYTEARRAY_BYTES), addr + (uint64_t)py->c->at[HR_PY_BYTEARRAY_BYTES], HR_PR_PART, HR_SURE_EXACT);
         break;
-    case HR_PK_NDARRAY: hr_py_ndarray_refs(&o, t); break;
-    case HR_PK_DTYPE: hr_py_dtype_refs(&o); break;
-    case HR_PK_NPVOID: hr_py_void_refs(&o); break;
-    case HR_PK_ARRAY: case HR_PK_MEMORYVIEW: case HR_PK_MANAGED_BUFFER: case HR_PK_CDATA: hr_py_buffer_refs(&o, t); break;
+    case HR_PK_NDARRAY: hr_py_ndarray_refs(o, t); break;
+    case HR_PK_DTYPE: hr_py_dtype_refs(o); break;
+    case HR_PK_NPVOID: hr_py_void_refs(o); break;
+    case HR_PK_ARRAY: case HR_PK_MEMORYVIEW: case HR_PK_MANAGED_BUFFER: case HR_PK_CDATA: hr_py_buffer_refs(o, t); break;
+    case HR_PK_TYPE: hr_py_type_refs(o, addr); break;
     default: break;
     }
+}
+
+void hr_py_refs(struct hr_py *py, uint64_t addr, const struct hr_py_type *t, hr_py_ref_fn *fn, void *ctx)
+{
+    struct hr_py_out o = {py, fn, ctx, addr, t->borrowed, t->unvisited, NULL};
+    uint64_t weak = t->weaklistoffset > 0 && !(t->flags & HR_PYF_MANAGED_WEAKREF) ? addr + (uint64_t)t->weaklistoffset : 0;
+    uint64_t dict = hr_py_dict_slot(py, addr, t);
+    hr_py_give(&o, t->addr, addr + (uint64_t)py->c->at[HR_PY_OB_TYPE], HR_PR_TYPE, HR_SURE_EXACT);
+    if (t->plan != HR_NONE && hr_py_plan_refs(&o, t))
+        return;
     uint64_t end = addr + t->basicsize, left = hr_py_block_left(py, addr);
     if (left && end > addr + left)
         end = addr + left;
@@ -465,12 +476,13 @@ void hr_py_refs(struct hr_py *py, uint64_t addr, const struct hr_py_type *t, hr_
         hr_py_type_refs(&o, end);
         return;
     }
+    hr_py_kind_refs(&o, t);
     if (t->itemsize == py->img->word && t->kind == HR_PK_OBJECT) { /* C types that end in an array of references */
         uint64_t n = hr_py_word(py->c, addr, HR_PY_OB_SIZE);
         if (left && n < left / py->img->word)
             end = hr_min(addr + left, end + n * py->img->word);
     }
-    hr_py_scan_words(&o, addr + fixed_by_kind(py, t), end, (const uint64_t[2]){weak, dict});
+    hr_py_scan_words(&o, addr + hr_py_fixed_by_kind(py, t), end, (const uint64_t[2]){weak, dict});
     hr_py_extension_refs(&o, t);
     if (dict)
         hr_py_give(&o, hr_py_word_at(py, dict), dict, HR_PR_STRONG, HR_SURE_EXACT);

@@ -10,6 +10,7 @@ struct hr_py_out {
     void *ctx;
     uint64_t obj;
     uint64_t borrowed, unvisited; /* of its type */
+    const uint64_t *seen;         /* bit n: the n-th word was visited; the other words were not. NULL: not known */
 };
 
 void hr_py_give(const struct hr_py_out *o, uint64_t target, uint64_t at, enum hr_py_ref kind, uint8_t surety);
@@ -30,6 +31,10 @@ uint64_t hr_py_dict_slot(const struct hr_py *py, uint64_t obj, const struct hr_p
 
 /* ---- buffers.c: array.array, memoryview, what it shows of, ctypes ---- */
 void hr_py_buffer_refs(const struct hr_py_out *o, const struct hr_py_type *t);
+
+/* What the reader for its kind knows of an object: the references, and up to where the object's own words are explained by them. */
+void hr_py_kind_refs(const struct hr_py_out *o, const struct hr_py_type *t);
+uint64_t hr_py_fixed_by_kind(const struct hr_py *py, const struct hr_py_type *t);
 
 /* ---- extension.c ---- */
 enum hr_py_extension { HR_PX_NONE, HR_PX_ODICT, HR_PX_LRU_CACHE, HR_PX_ELEMENT, HR_PX_ELEMENT_ITERATOR, HR_PX_TEE, HR_PX_SIMPLE_QUEUE };

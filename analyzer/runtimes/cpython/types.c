@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "analyzer/runtimes/cpython/refs.h"
+#include "analyzer/runtimes/cpython/plan.h"
 
 enum { MAX_META = 6, MAX_BASES = 64, MAX_BASICSIZE = 1 << 20 };
 
@@ -65,9 +65,9 @@ static bool chain_ends_in_type(const struct hr_py *py, uint64_t addr)
 }
 
 /* The static built-in that decides the layout: the first base that is no heap type and has a kind. */
-static uint8_t kind_of(const struct hr_py *py, uint64_t type, uint64_t *known_ret)
+static uint8_t kind_of(const struct hr_py *py, uint64_t type, uint64_t *base_ret)
 {
-    *known_ret = 0;
+    *base_ret = 0;
     for (int i = 0; i < MAX_BASES && type; i++) {
         char name[256];
         uint64_t flags = hr_py_word(py->c, type, HR_PY_TP_FLAGS);
@@ -78,7 +78,7 @@ static uint8_t kind_of(const struct hr_py *py, uint64_t type, uint64_t *known_re
             uint8_t k = kind_by_name(py, name);
             bool dotted = strchr(name, '.') != NULL;
             if (k != HR_PK_OBJECT && (!(flags & HR_PYF_HEAPTYPE) || dotted)) {
-                *known_ret = hr_py_word(py->c, type, HR_PY_TP_BASICSIZE);
+                *base_ret = type;
                 return k;
             }
         }
@@ -163,9 +163,11 @@ static bool read_type(struct hr_py *py, uint64_t addr, struct hr_py_type *t)
         return false;
     if (!hr_image_cstr(py->img, hr_py_word(py->c, addr, HR_PY_TP_NAME), name, sizeof name) || !sane_name(name))
         return false;
-    t->kind = kind_of(py, addr, &t->known);
+    t->kind = kind_of(py, addr, &t->known_base);
+    t->known = t->known_base ? hr_py_word(py->c, t->known_base, HR_PY_TP_BASICSIZE) : 0;
     hr_py_extension_of(py, t);
     t->pre = pre_bytes(py, t->flags);
+    hr_py_plan_type(py, t);
     return true;
 }
 
