@@ -622,6 +622,7 @@ void hr_model_init(struct hr_session_model *m, struct hr_session *s)
     m->tables[n++] = TABLE("corruptions", "failed checks of the allocators", 0, corruptions_count, corruption_attrs, x_subject, NULL);
     m->tables[n++] = TABLE("threads", "threads", 0, threads_count, thread_attrs, NULL, NULL);
     n += hr_model_python(m->tables + n, s);
+    n += hr_model_numpy(m->tables + n, s);
     size_t ng = sizeof session_globals / sizeof *session_globals;
     _Static_assert(sizeof session_globals <= sizeof m->globals, "room for the globals");
     memcpy(m->globals, session_globals, sizeof session_globals);

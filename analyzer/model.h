@@ -17,6 +17,7 @@ void hr_model_refresh(struct hr_session_model *m, struct hr_session *s);
 
 /* The tables of a Python heap (model_python.c); returns how many. */
 size_t hr_model_python(struct hr_table *t, struct hr_session *s);
+size_t hr_model_numpy(struct hr_table *t, struct hr_session *s); /* model_numpy.c */
 /* Why there are no rows about Python, NULL when there is one. ctx: the session. */
 const char *hr_model_no_python(void *ctx);
 /* "app.py:31" of the block by tracemalloc, or unknown. */

@@ -43,6 +43,8 @@ enum {
     HR_LOC_SLOTS = 64,            /* stack of a location expression; compilers use fewer than 10 */
     HR_LOC_STEPS = 1000,          /* operations of one expression: branches can loop */
 };
+/* Bytes of array data read whole for the rules about arrays: a few seconds; of what is beyond, each array's first MiB is looked at. */
+#define HR_MAX_ARRAY_BYTES (32ull << 30)
 /* Blocks of one image. Ids are 32 bits and HR_NONE is taken; 4 G blocks are 64 GiB of smallest chunks at least. */
 #define HR_MAX_BLOCKS 0xf0000000u
 

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "analyzer/runtimes/cpython/arrays.h"
 #include "analyzer/runtimes/cpython/links.h"
 #include "analyzer/runtimes/cpython/plan.h"
 #include "analyzer/runtimes/cpython/stacks.h"
@@ -17,6 +18,7 @@ static void py_close(void *self)
     hr_pyfreevec_deinit(&py->freelists);
     hr_pysamevec_deinit(&py->same);
     hr_pycontainervec_deinit(&py->containers);
+    hr_py_arrays_free(py->arrays);
     hr_map_deinit(&py->type_index);
     hr_map_deinit(&py->module_dicts);
     hr_free(py->object);

@@ -106,6 +106,7 @@ struct hr_py {
     struct hr_pycontainervec containers;
     struct hr_py_links links;
     struct hr_py_tracing *tracing; /* tracemalloc.h; NULL until asked for */
+    struct hr_py_arrays *arrays; /* arrays.h; NULL until asked for */
     uint8_t numpy;          /* major version of NumPy, once a dtype has told it */
     uint64_t numpy_class;   /* the class of dtypes seen last */
     struct hr_py_plans *plans; /* plan.c; NULL before objects are known */
