@@ -22,6 +22,15 @@ static uint64_t filled_part(const struct hr_esp_heap *h, const struct hr_esp_blo
     return b->size > links + back ? b->size - links - back : 0;
 }
 
+/* Light poisoning leaves canaries behind in what was freed, and fills (up to 5.0) what was never used. */
+static bool stale_canary(const struct hr_esp *a, uint64_t at, uint64_t n)
+{
+    for (; n >= 4; at++, n--)
+        if (canary(a, at, TAIL_CANARY))
+            return true;
+    return false;
+}
+
 static uint64_t count_fill(const struct hr_esp *a, uint64_t at, uint64_t n)
 {
     uint64_t got = 0;
@@ -55,11 +64,13 @@ void hr_esp_find_poison(const struct hr_esp *a, struct hr_esp_heap *h)
     uint32_t yes[2] = {0}, used = 0, nwords = 0, steps = 0;
     uint64_t word[WORDS], at, filled = 0, all = 0;
     struct hr_esp_block b;
+    bool stale = false;
     for (uint64_t p = h->first; p < hr_esp_last(h) && steps++ < HR_EMB_MAX_CHUNKS && hr_esp_block(a, h, p, &b); p = b.next) {
         uint64_t size, n = filled_part(h, &b, &at);
         if (b.free) {
             filled += count_fill(a, at, n);
             all += n;
+            stale = stale || stale_canary(a, at, n);
             continue;
         }
         used++;
@@ -69,7 +80,7 @@ void hr_esp_find_poison(const struct hr_esp *a, struct hr_esp_heap *h)
     }
     h->owner = yes[1] > yes[0] ? 4 : 0;
     h->poison = used && 2 * hr_max(yes[0], yes[1]) > used;
-    h->slow = h->poison && all && 4 * filled > 3 * all;
+    h->slow = h->poison && all && !stale && 4 * filled > 3 * all;
     steps = 0;
     for (uint64_t p = h->first; p < hr_esp_last(h) && nwords < WORDS && hr_esp_block(a, h, p, &b); p = b.next)
         if (!b.free && b.size >= 4 && hr_image_uint(a->img, b.mem + (h->poison ? 8 + h->owner : 0), 4, &word[nwords]))
