@@ -173,41 +173,47 @@ static uint64_t look(void *ctx, uint64_t at, const uint8_t *p, size_t n)
     struct hr_esp_heap h;
     if (a->n == HR_ESP_MAX_HEAPS || (!tlsf(a, at, p, n, &h) && !old(a, at, p, n, &h)))
         return 0;
-    hr_esp_find_poison(a, &h);
+    hr_esp_find_poison(a, &h, a->votes);
     a->heap[a->n++] = h;
     return h.end - h.info;
 }
 
 /* ---- registered heaps ---- */
 
+bool hr_esp_registered(const struct hr_esp *a, uint64_t at, struct hr_esp_heap *h)
+{
+    uint64_t v, name;
+    bool handle = false;
+    for (unsigned k = 2; k < 8 && hr_image_uint(a->img, at + 4 * k, 4, &v); k++)
+        handle |= v == h->info;
+    if (!handle)
+        return false;
+    for (unsigned k = 1; k <= 3; k++)
+        if (hr_image_uint(a->img, at - 4 * k, 4, &v))
+            h->caps |= (uint32_t)v;
+    if (hr_image_uint(a->img, at - 16, 4, &name) && name && hr_image_cstr(a->img, name, h->name, sizeof h->name))
+        for (const char *c = h->name; *c; c++)
+            if (!isalnum((unsigned char)*c) && !strchr("_-/ .", *c))
+                *h->name = 0; /* no name: the word belongs to something else */
+    return true;
+}
+
 /* heap_t of one of ours: start and end beside each other, its capabilities before them, its handle behind. */
 static uint64_t look_registered(void *ctx, uint64_t at, const uint8_t *p, size_t n)
 {
     struct hr_esp *a = ctx;
-    bool big = a->img->big;
-    uint64_t start = hr_load32(p, big), end = hr_load32(p + 4, big), v, name;
+    uint64_t start = hr_load32(p, a->img->big), end = hr_load32(p + 4, a->img->big);
+    (void)n;
     for (uint32_t i = 0; i < a->n; i++) {
         struct hr_esp_heap *h = &a->heap[i];
-        if (start != h->info || end < h->end || end - h->end > 16)
-            continue;
-        bool handle = false;
-        for (unsigned k = 2; k < 8 && 4 * k + 4 <= n; k++)
-            handle |= hr_load32(p + 4 * k, big) == h->info;
-        if (!handle)
-            continue;
-        for (unsigned k = 1; k <= 3; k++)
-            if (hr_image_uint(a->img, at - 4 * k, 4, &v))
-                h->caps |= (uint32_t)v;
-        if (hr_image_uint(a->img, at - 16, 4, &name) && name && hr_image_cstr(a->img, name, h->name, sizeof h->name))
-            for (const char *c = h->name; *c; c++)
-                if (!isalnum((unsigned char)*c) && !strchr("_-/ .", *c))
-                    *h->name = 0; /* no name: the word belongs to something else */
+        if (start == h->info && end >= h->end && end - h->end <= 16)
+            hr_esp_registered(a, at, h);
     }
     return 0;
 }
 
 /* MALLOC_CAP_* of esp_heap_caps.h. */
-static void caps_text(uint32_t caps, char *buf, size_t cap)
+void hr_esp_caps(uint32_t caps, char *buf, size_t cap)
 {
     static const char *const names[32] = {
         [0] = "EXEC", [1] = "32BIT", [2] = "8BIT", [3] = "DMA", [10] = "SPIRAM", [11] = "INTERNAL", [12] = "DEFAULT", [13] = "IRAM_8BIT", [14] = "RETENTION",
@@ -236,7 +242,7 @@ static enum hr_status declare(struct hr_esp *a, struct hr_allocator_in *in)
     HR_TRY(hr_emb_own(in, own));
     for (uint32_t i = 0; i < a->n; i++) {
         h = &a->heap[i];
-        caps_text(h->caps, caps, sizeof caps);
+        hr_esp_caps(h->caps, caps, sizeof caps);
         snprintf(name, sizeof name, "%s%s0x%llx%s%s", h->name, *h->name ? " " : "", (unsigned long long)h->info, *caps ? " " : "", caps);
         HR_TRY(hr_emb_arena(in, id, h->info, name, &a->heap[i].arena));
         HR_TRY(hr_builder_region(in->builder, h->info, h->end - h->info, h->arena, walk, a, i));
@@ -254,9 +260,15 @@ static enum hr_status open(struct hr_allocator_in *in, void **self_ret)
     a->img = in->image;
     a->notes = in->notes;
     a->look = hr_fuel(64 << 20);
+    if (!(a->votes = hr_alloc(sizeof *a->votes))) {
+        hr_free(a);
+        return HR_NOMEM;
+    }
     hr_emb_search(a->img, 4, 64, look, a);
     if (a->n)
         hr_emb_search(a->img, 4, 24, look_registered, a);
+    hr_free(a->votes);
+    a->votes = NULL;
     enum hr_status st = a->n ? declare(a, in) : HR_ABSENT;
     if (st != HR_OK) {
         hr_free(a);

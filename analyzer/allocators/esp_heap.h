@@ -19,12 +19,20 @@ struct hr_esp_heap {
     uint32_t arena;
 };
 
+/* What the used blocks look like, and what follows from it: poison, owner and tracked. */
+enum { HR_ESP_WORDS = 512 };
+struct hr_esp_votes {
+    uint32_t used, yes[2], nwords;
+    uint64_t word[2][HR_ESP_WORDS]; /* the first word, and the one behind the poison's head */
+};
+
 struct hr_esp {
     const struct hr_image *img;
     struct hr_notes *notes;
     struct hr_esp_heap heap[HR_ESP_MAX_HEAPS];
     uint32_t n;
     struct hr_fuel look;
+    struct hr_esp_votes *votes; /* scratch */
 };
 
 /* A block of the heap: where its own word is, the memory behind it, the next block's word; 0 next: makes no sense. */
@@ -42,8 +50,15 @@ enum hr_status hr_esp_free(const struct hr_esp *a, const struct hr_esp_heap *h, 
 /* Do bitmaps and heads of the lists agree throughout? */
 bool hr_esp_lists_agree(const struct hr_esp *a, const struct hr_esp_heap *h);
 
-/* Fills in poison, slow, owner and tracked from what the blocks look like. */
-void hr_esp_find_poison(const struct hr_esp *a, struct hr_esp_heap *h);
+/* What the used blocks look like, and what follows from it. */
+void hr_esp_vote(const struct hr_esp *a, struct hr_esp_votes *v, uint64_t mem, uint64_t size);
+void hr_esp_decide(const struct hr_esp *a, const struct hr_esp_votes *v, struct hr_esp_heap *h);
+/* All of that for a heap that can be walked, and `slow`. */
+void hr_esp_find_poison(const struct hr_esp *a, struct hr_esp_heap *h, struct hr_esp_votes *v);
+/* "DMA|INTERNAL" for MALLOC_CAP_* bits. */
+void hr_esp_caps(uint32_t caps, char *buf, size_t cap);
+/* Reads heap_t, whose start and end lie at `at`: capabilities, name, is it one? */
+bool hr_esp_registered(const struct hr_esp *a, uint64_t at, struct hr_esp_heap *h);
 /* A used block's poison: narrows mem and size to what the program got. */
 void hr_esp_unpoison(const struct hr_esp *a, const struct hr_esp_heap *h, struct hr_arena *row, uint64_t *mem, uint64_t *size);
 /* Was a free block written to? */

@@ -1,6 +1,7 @@
 /* Heap poisoning of ESP-IDF: 0xabba1234, [owner task,] the requested size, what the program got, 0xbaad5678 right behind it; the
  * comprehensive kind fills what is free with 0xfe. Layout: multi_heap_poisoning.c of IDF 3.0 to 6.0. */
 #include <stdio.h>
+#include <string.h>
 
 #include "analyzer/allocators/esp_heap.h"
 
@@ -58,35 +59,44 @@ static void find_tracking(const struct hr_esp *a, struct hr_esp_heap *h, const u
         h->tracked = 4;
 }
 
-void hr_esp_find_poison(const struct hr_esp *a, struct hr_esp_heap *h)
+void hr_esp_vote(const struct hr_esp *a, struct hr_esp_votes *v, uint64_t mem, uint64_t size)
 {
-    enum { WORDS = 512 };
-    uint32_t yes[2] = {0}, used = 0, nwords = 0, steps = 0;
-    uint64_t word[WORDS], at, filled = 0, all = 0;
+    uint64_t asked;
+    v->used++;
+    for (unsigned o = 0; o < 2; o++)
+        if (canary(a, mem, HEAD_CANARY) && hr_image_uint(a->img, mem + 4 + 4 * o, 4, &asked) && asked <= size && canary(a, mem + 8 + 4 * o + asked, TAIL_CANARY))
+            v->yes[o]++;
+    if (v->nwords < HR_ESP_WORDS && size >= 16 && hr_image_uint(a->img, mem, 4, &v->word[0][v->nwords]) && hr_image_uint(a->img, mem + 8, 4, &v->word[1][v->nwords]))
+        v->nwords++;
+}
+
+void hr_esp_decide(const struct hr_esp *a, const struct hr_esp_votes *v, struct hr_esp_heap *h)
+{
+    h->owner = v->yes[1] > v->yes[0] ? 4 : 0;
+    h->poison = v->used && 2 * hr_max(v->yes[0], v->yes[1]) > v->used;
+    if (!h->owner)
+        find_tracking(a, h, v->word[h->poison], v->nwords);
+}
+
+void hr_esp_find_poison(const struct hr_esp *a, struct hr_esp_heap *h, struct hr_esp_votes *v)
+{
+    uint32_t steps = 0;
+    uint64_t filled = 0, all = 0, at;
     struct hr_esp_block b;
     bool stale = false;
+    memset(v, 0, sizeof *v);
     for (uint64_t p = h->first; p < hr_esp_last(h) && steps++ < HR_EMB_MAX_CHUNKS && hr_esp_block(a, h, p, &b); p = b.next) {
-        uint64_t size, n = filled_part(h, &b, &at);
-        if (b.free) {
-            filled += count_fill(a, at, n);
-            all += n;
-            stale = stale || stale_canary(a, at, n);
+        if (!b.free) {
+            hr_esp_vote(a, v, b.mem, b.size);
             continue;
         }
-        used++;
-        for (unsigned o = 0; o < 2; o++)
-            if (canary(a, b.mem, HEAD_CANARY) && hr_image_uint(a->img, b.mem + 4 + 4 * o, 4, &size) && size <= b.size && canary(a, b.mem + 8 + 4 * o + size, TAIL_CANARY))
-                yes[o]++;
+        uint64_t n = filled_part(h, &b, &at);
+        filled += count_fill(a, at, n);
+        all += n;
+        stale = stale || stale_canary(a, at, n);
     }
-    h->owner = yes[1] > yes[0] ? 4 : 0;
-    h->poison = used && 2 * hr_max(yes[0], yes[1]) > used;
+    hr_esp_decide(a, v, h);
     h->slow = h->poison && all && !stale && 4 * filled > 3 * all;
-    steps = 0;
-    for (uint64_t p = h->first; p < hr_esp_last(h) && nwords < WORDS && hr_esp_block(a, h, p, &b); p = b.next)
-        if (!b.free && b.size >= 4 && hr_image_uint(a->img, b.mem + (h->poison ? 8 + h->owner : 0), 4, &word[nwords]))
-            nwords++;
-    if (!h->owner)
-        find_tracking(a, h, word, nwords);
 }
 
 void hr_esp_unpoison(const struct hr_esp *a, const struct hr_esp_heap *h, struct hr_arena *row, uint64_t *mem, uint64_t *size)

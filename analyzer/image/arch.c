@@ -47,7 +47,7 @@ static const struct hr_arch archs[] = {
      .prstatus_regs = REGS64, .red_zone = 512, .greg_map = greg_ppc, .ngregs = 37, .cfi_lr = 65},
     {"ppc", EM_PPC, 32, 34, .sp = 1, .pc = 33, .ra = 32, .tp = 2, .tls_variant = 1, .tcb_size = -0x7000,
      .prstatus_regs = REGS32, .greg_map = greg_ppc, .ngregs = 37, .cfi_lr = 65},
-    {"xtensa", EM_XTENSA, 32, 17, .sp = 1, .pc = 16, .ra = 0, .tp = X, .prstatus_regs = REGS32,
+    {"xtensa", EM_XTENSA, 32, 17, .sp = 1, .pc = 16, .ra = 0, .tp = X, .prstatus_regs = REGS32, .red_zone = 16, /* a caller's a0 to a3 */
      .greg_map = greg_xtensa, .ngregs = 80},
     {"wasm32", 0, 32, 0, .tp = X},
 };

@@ -107,6 +107,7 @@ struct hr_image {
     bool has_fault_addr;
     uint32_t pid;
     hr_str command, args;   /* pr_fname, pr_psargs */
+    hr_str program_sha;     /* SHA-256 of the program's file in hex, or its beginning, as the dump names it; 0 unknown */
     bool complete;          /* nothing the dump promised is missing */
     uint64_t missing_bytes; /* promised and cut off */
     uint64_t dumped_bytes;  /* bytes that come from the dump itself */

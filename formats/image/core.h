@@ -19,8 +19,17 @@ struct hr_core {
     struct hr_span auxv;    /* NT_AUXV as it is */
     bool gdb_note;
     uint32_t gs;            /* i386: selector of the thread read last */
+    uint32_t failed_task;   /* ESP-IDF: the task that crashed, 0 unknown */
     enum hr_status failed;  /* of an allocation inside a note callback */
 };
+
+/* The bytes of an ELF core, wherever they come from. */
+enum hr_status hr_elf_core_load(struct hr_span bytes, struct hr_image *img) HR_MUST;
+
+/* ESP-IDF (esp_notes.c): takes its own notes; puts the task that failed first; is this a core that it wrote? */
+bool hr_esp_note(struct hr_core *c, struct hr_span name, uint32_t type, struct hr_span desc);
+void hr_esp_order(struct hr_core *c);
+bool hr_esp_elf(const struct hr_elf *e);
 
 /* Threads, signal, process, auxv and mapped files out of all PT_NOTE segments. */
 enum hr_status hr_core_notes(struct hr_core *c) HR_MUST;

@@ -196,6 +196,8 @@ static bool one(void *ctx, struct hr_span name, uint32_t type, struct hr_span de
         c->gdb_note = true;
     if (is(name, "LINUX") && (type == NT_386_TLS || type == NT_ARM_TLS))
         thread_pointer(c, type, desc);
+    if (hr_esp_note(c, name, type, desc))
+        return c->failed == HR_OK;
     /* QEMU and ESP-IDF say "CORE" too; a few embedded writers use a name of their own for the same layout */
     if (!is(name, "CORE"))
         return c->failed == HR_OK;
@@ -231,6 +233,7 @@ enum hr_status hr_core_notes(struct hr_core *c)
             hr_elf_notes(hr_elf_ph_bytes(c->elf, p), c->elf->big, (unsigned)hr_min(p->align, 16), one, c);
     }
     HR_TRY(c->failed);
+    hr_esp_order(c);
     name_main_thread(c->img);
     if (!c->img->threads.n)
         hr_note(c->img->notes, HR_NOTE_DEGRADED, "core.no_threads",

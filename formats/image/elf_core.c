@@ -2,6 +2,7 @@
 #include "formats/image/core.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "analyzer/base/esc.h"
 #include "analyzer/base/limits.h"
@@ -71,6 +72,34 @@ static enum hr_status add_load(struct hr_image *img, const struct hr_elf *e, con
     return hr_image_add(img, s);
 }
 
+static int by_extent(const void *a, const void *b)
+{
+    const struct hr_phdr *x = a, *y = b;
+    bool xl = x->type == HR_PT_LOAD, yl = y->type == HR_PT_LOAD;
+    if (xl != yl)
+        return xl - yl;
+    if (x->vaddr != y->vaddr)
+        return x->vaddr < y->vaddr ? -1 : 1;
+    return x->filesz > y->filesz ? -1 : x->filesz < y->filesz;
+}
+
+/* ESP-IDF saves TCBs and stacks for themselves, and once more inside the variables and heap blocks that hold them. The whole block
+ * is what counts: one segment is one block of the heap there. */
+static void drop_parts(struct hr_elf *e)
+{
+    uint64_t end = 0;
+    qsort(e->ph, e->nph, sizeof *e->ph, by_extent);
+    for (uint32_t i = 0; i < e->nph; i++) {
+        struct hr_phdr *p = &e->ph[i];
+        if (p->type != HR_PT_LOAD)
+            continue;
+        uint64_t hi = hr_sat_add(p->vaddr, p->filesz);
+        if (hi <= end && hr_elf_ph_bytes(e, p).n == p->filesz)
+            p->type = 0;
+        end = hr_max(end, hi);
+    }
+}
+
 /* The bytes that the headers promise and the file does not have, said once. */
 static void say_cut(struct hr_image *img, uint64_t cut)
 {
@@ -89,6 +118,8 @@ static enum hr_status load_segments(struct hr_core *c, uint64_t cut)
 {
     struct hr_image *img = c->img;
     bool phys = physical(c->elf), all = phys || no_rights(c->elf);
+    if (hr_esp_elf(c->elf))
+        drop_parts(c->elf);
     for (uint32_t i = 0; i < c->elf->nph; i++)
         if (c->elf->ph[i].type == HR_PT_LOAD)
             HR_TRY(add_load(img, c->elf, &c->elf->ph[i], phys, all));
@@ -122,10 +153,15 @@ static enum hr_status load_core(struct hr_core *c, uint64_t cut)
 static enum hr_status load(const struct hr_file *f, const struct hr_open_options *opt, struct hr_image *img)
 {
     (void)opt;
+    return hr_elf_core_load(f->bytes, img);
+}
+
+enum hr_status hr_elf_core_load(struct hr_span bytes, struct hr_image *img)
+{
     struct hr_core c = {.img = img, .files.max = HR_MAX_SEGMENTS};
     uint64_t cut = 0;
     img->format = "elf-core";
-    enum hr_status st = hr_elf_create(f->bytes, &c.elf, &cut);
+    enum hr_status st = hr_elf_create(bytes, &c.elf, &cut);
     if (st == HR_OK)
         st = load_core(&c, cut);
     hr_elf_destroy(c.elf);

@@ -1,7 +1,10 @@
 /* --exe for images that name no program: dumps of microcontrollers, of QEMU, and cores without NT_FILE and header pages. */
+#include <stdio.h>
+
 #include "analyzer/base/esc.h"
 #include "formats/image/core.h"
 #include "formats/image/file.h"
+#include "formats/image/sha256.h"
 
 static bool has_main(const struct hr_image *img)
 {
@@ -50,9 +53,23 @@ static enum hr_module_state judge_code(const struct hr_image *img, const struct 
     return same >= MIN_SAME ? HR_MOD_OK : HR_MOD_UNPROVEN;
 }
 
+/* ESP-IDF's dumps name the program's file by its hash. */
+static enum hr_module_state judge_sha(const struct hr_image *img, const struct hr_elf *e)
+{
+    const char *want = hr_strs_get(img->strs, img->program_sha);
+    uint8_t sum[32];
+    char hex[65];
+    hr_sha256(e->file, sum);
+    for (unsigned i = 0; i < 32; i++)
+        snprintf(hex + (size_t)2 * i, 3, "%02x", sum[i]);
+    return strncasecmp(hex, want, strlen(want)) ? HR_MOD_MISMATCH : HR_MOD_OK;
+}
+
 /* The build-id where the program would have it in memory, if the image holds that. */
 static enum hr_module_state judge(const struct hr_image *img, struct hr_module *m, const struct hr_elf *e)
 {
+    if (img->program_sha)
+        return judge_sha(img, e);
     for (uint32_t i = 0; i < e->nph && !m->build_id_len; i++)
         if (e->ph[i].type == HR_PT_NOTE)
             hr_elf_notes(hr_image_peek(img, m->bias + e->ph[i].vaddr, hr_min(e->ph[i].filesz, 4096)), img->big,
