@@ -6,6 +6,7 @@
 
 #include "analyzer/base/limits.h"
 #include "analyzer/runtimes/native_api.h"
+#include "analyzer/runtimes/rtos/rtos.h"
 #include "analyzer/sandbox.h"
 #include "rules/engine/model.h"
 
@@ -126,6 +127,7 @@ void hr_session_close(struct hr_session *s)
     if (s->runtimes)
         hr_runtimes_close(s->runtimes);
     hr_stacks_destroy(s->stacks);
+    hr_rtos_destroy(s->rtos);
     hr_heap_destroy(s->heap);
     hr_types_destroy(s->types);
     if (s->have_image)
@@ -158,7 +160,10 @@ enum hr_status hr_session_roots(struct hr_session *s)
         if (st == HR_NOMEM)
             return fail(s, st, "reading types");
     }
-    enum hr_status st = hr_stacks_create(s->types, s->want_types, &s->dwarf_opt, &s->stacks);
+    enum hr_status st = hr_rtos_find(&s->image, s->types, s->heap, &s->notes, &s->rtos);
+    if (st != HR_OK && st != HR_ABSENT)
+        return fail(s, st, "finding tasks");
+    st = hr_stacks_create(s->types, s->want_types, &s->dwarf_opt, &s->stacks);
     if (st != HR_OK) {
         s->stacks = NULL;
         hr_note(&s->notes, HR_NOTE_DEGRADED, "stacks.none", "stacks could not be unwound (%s): whole stacks count as roots",
@@ -168,6 +173,7 @@ enum hr_status hr_session_roots(struct hr_session *s)
         .image = &s->image,
         .types = s->types,
         .heap = s->heap,
+        .rtos = s->rtos,
         .stacks = s->stacks,
         .dwarf = &s->dwarf_opt,
         .assume = s->opt.assume,

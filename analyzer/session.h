@@ -38,6 +38,7 @@ struct hr_session {
     struct hr_dwarf_options dwarf_opt;
     struct hr_types *types;
     struct hr_heap *heap;
+    struct hr_rtos *rtos;          /* tasks of a real-time kernel, NULL none */
     struct hr_stacks *stacks;      /* with locals when want_types */
     struct hr_runtime_in rin;
     struct hr_runtimes *runtimes;

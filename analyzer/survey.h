@@ -79,8 +79,6 @@ void hr_survey_destroy(struct hr_survey *v);
 /* ---- between survey*.c ---- */
 enum hr_status hr_survey_stacks(struct hr_survey *v) HR_MUST;
 enum hr_status hr_survey_symbols(struct hr_survey *v) HR_MUST;
-/* Bytes from lo on that hold one word over and over; *how_ret says whether it looks like a fill. `more` words at most 2^32. */
-uint64_t hr_survey_unused(const struct hr_image *img, uint64_t lo, uint64_t hi, uint64_t *fill_ret, uint8_t *how_ret);
 /* Lays rows (any order; overlaps: the first wins) over the regions whose kind is in the mask of 1 << kind. */
 enum hr_status hr_survey_lay(struct hr_survey *v, struct hr_survey_regionvec *top, uint32_t over) HR_MUST;
 

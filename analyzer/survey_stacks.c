@@ -5,64 +5,7 @@
 #include <string.h>
 
 #include "analyzer/image/elf.h"
-
-enum { LEAST = 16 /* bytes of one word over and over that count as never written */ };
-
-/* What kernels fill stacks with: FreeRTOS, Zephyr, ThreadX; common in start-up code. */
-static const uint32_t fills[] = {0xa5a5a5a5, 0xaaaaaaaa, 0xefefefef, 0xcdcdcdcd, 0xdeadbeef, 0xcccccccc, 0x55555555, 0xc5c5c5c5, 0x5a5a5a5a};
-enum { SENTINEL = 0xf0f0f0f0 /* Zephyr's CONFIG_STACK_SENTINEL, in the lowest word */ };
-
-static bool word_at(const struct hr_image *img, uint64_t at, uint64_t hi, uint32_t *ret)
-{
-    uint64_t v;
-    if (at + 4 > hi || !hr_image_uint(img, at, 4, &v))
-        return false;
-    *ret = (uint32_t)v;
-    return true;
-}
-
-/* How far one 32-bit word goes on from `at`. */
-static uint64_t run_of(const struct hr_image *img, uint64_t at, uint64_t hi)
-{
-    uint32_t first, v;
-    uint64_t from = at;
-    if (!word_at(img, at, hi, &first))
-        return 0;
-    while (at + 4 <= hi) {
-        struct hr_span s = hr_image_peek(img, at, hi - at);
-        size_t n = 0;
-        while (n + 4 <= s.n && hr_load32(s.p + n, img->big) == first)
-            n += 4;
-        at += n;
-        if (n + 4 <= s.n || !word_at(img, at, hi, &v) || v != first)
-            break;
-        at += 4;
-    }
-    return at - from;
-}
-
-uint64_t hr_survey_unused(const struct hr_image *img, uint64_t lo, uint64_t hi, uint64_t *fill_ret, uint8_t *how_ret)
-{
-    uint32_t first = 0;
-    uint64_t base = (lo + 3) & ~3ull, skip = base - lo;
-    *how_ret = HR_FILL_NONE;
-    *fill_ret = 0;
-    if (!word_at(img, base, hi, &first))
-        return HR_NONE64;
-    if (first == SENTINEL && word_at(img, base + 4, hi, &first)) {
-        base += 4;
-        skip += 4;
-    }
-    uint64_t n = run_of(img, base, hi);
-    bool known = false;
-    for (size_t i = 0; i < sizeof fills / sizeof *fills; i++)
-        known |= first == fills[i];
-    if (n < (known ? 4 : LEAST))
-        return HR_NONE64;
-    *fill_ret = first;
-    *how_ret = first ? HR_FILL_PATTERN : HR_FILL_ZERO;
-    return n + skip;
-}
+#include "analyzer/runtimes/rtos/rtos.h"
 
 /* Names that linker scripts give to where the heap may grow to or the stack down to. */
 static const char *const limit_names[] = {
@@ -106,6 +49,22 @@ static bool own_border(struct hr_survey *v, struct hr_survey_stack *t)
     return false;
 }
 
+/* What the kernel says of the task whose stack it is. */
+static void task(const struct hr_survey *v, uint32_t thread, struct hr_survey_stack *t)
+{
+    for (size_t i = 0; v->s->rtos && i < v->s->rtos->tasks.n; i++) {
+        const struct hr_task *k = &v->s->rtos->tasks.v[i];
+        if (k->thread != thread)
+            continue;
+        t->sp = k->sp;
+        t->overflow |= k->overflow;
+        if (k->overflow) { /* the fill is gone: it was used to the end */
+            t->unused = 0;
+            t->how = HR_FILL_PATTERN;
+        }
+    }
+}
+
 static enum hr_status one(struct hr_survey *v, uint32_t i)
 {
     const struct hr_image *img = &v->s->image;
@@ -117,11 +76,14 @@ static enum hr_status one(struct hr_survey *v, uint32_t i)
     hr_id block = hr_heap_at(v->s->heap, th->sp ? th->sp : t.lo, &into);
     if (block != HR_NONE && v->s->heap->state[block] == HR_USED)
         t.block = block;
-    t.limit = t.block != HR_NONE || !img->bare || own_border(v, &t);
-    t.unused = hr_survey_unused(img, t.lo, t.hi, &t.fill, &t.how);
+    t.limit = th->own_stack || t.block != HR_NONE || !img->bare || own_border(v, &t);
+    bool known;
+    t.unused = hr_rtos_fill(img, t.lo, t.hi, &t.fill, &known);
+    t.how = t.unused == HR_NONE64 ? HR_FILL_NONE : t.fill ? HR_FILL_PATTERN : HR_FILL_ZERO;
     if (t.unused != HR_NONE64 && t.sp >= t.lo && t.sp - t.lo < t.unused)
         t.unused = t.sp - t.lo; /* what lies above the stack pointer is in use, whatever it says */
     t.overflow = t.sp && t.sp < t.lo;
+    task(v, i, &t);
     t.name = th->name;
     if (!t.name && img->bare)
         HR_TRY(hr_strs_addz(v->s->strs, "main stack", &t.name));

@@ -49,6 +49,8 @@ int hr_cli_top_sites(struct hr_cli *c);
 struct hr_py;
 void hr_cli_json_allocated(struct hr_json *j, const struct hr_py *py, hr_id block);
 void hr_cli_text_allocated(struct hr_cli *c, const struct hr_py *py, hr_id block);
+/* state, priority, stack … of a thread that is a task of a real-time kernel (verb_threads.c). */
+void hr_cli_json_task(struct hr_cli *c, struct hr_json *j, uint32_t thread);
 /* An error in one sentence on stderr: "heapray: …". Returns `code`. */
 int hr_cli_error(int code, const char *fmt, ...) HR_PRINTF(2, 3);
 /* Prints why a stage failed, if it did; true when it did not. */

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "analyzer/cli/cli.h"
+#include "analyzer/runtimes/rtos/rtos.h"
 
 static uint64_t explained(const struct hr_session *s, uint64_t by[HR_EV_COUNT])
 {
@@ -31,6 +32,7 @@ static void json_threads(struct hr_cli *c, struct hr_json *j)
         hr_json_addr(j, "pc", t->pc);
         hr_json_addr(j, "sp", t->sp);
         hr_json_str(j, "name", t->name ? hr_strs_get(c->s->strs, t->name) : NULL);
+        hr_cli_json_task(c, j, (uint32_t)i);
         hr_json_end(j);
     }
     hr_json_end(j);
@@ -154,6 +156,30 @@ static void info_json(struct hr_cli *c)
     hr_json_end(&j);
 }
 
+static void text_tasks(struct hr_cli *c)
+{
+    const struct hr_rtos *r = c->s->rtos;
+    static const char *const heads[] = {"task", "state", "prio", "stack", "in use", "control block"};
+    if (!r || !r->tasks.n)
+        return;
+    hr_outf(&c->out, "\nTasks (%s)\n", r->kernel);
+    struct hr_tab *t = hr_tab_create(&c->out, heads, "llrrrl", 6);
+    size_t most = c->all ? SIZE_MAX : c->limit ? c->limit : 40;
+    for (size_t i = 0; i < r->tasks.n && i < most; i++) {
+        const struct hr_task *k = &r->tasks.v[i];
+        hr_tab_cell(t, k->name ? hr_strs_get(c->s->strs, k->name) : "?");
+        hr_tab_cell(t, hr_task_state_name(k->state) ? hr_task_state_name(k->state) : "?");
+        if (k->has_priority)
+            hr_tab_cellf(t, "%lld", (long long)k->priority);
+        else
+            hr_tab_cell(t, "?");
+        hr_tab_cell(t, hr_cli_bytes(c, k->stack_hi - k->stack_lo));
+        hr_tab_cell(t, k->overflow ? "OVERFLOW" : k->sp >= k->stack_lo && k->sp <= k->stack_hi ? hr_cli_bytes(c, k->stack_hi - k->sp) : "?");
+        hr_tab_cellf(t, "0x%llx", (unsigned long long)k->tcb);
+    }
+    hr_tab_print(t, 2);
+}
+
 static void text_modules(struct hr_cli *c)
 {
     struct hr_out *o = &c->out;
@@ -257,6 +283,7 @@ static void info_text(struct hr_cli *c)
         hr_outf(o, "\n");
     }
     text_arenas(c);
+    text_tasks(c);
     text_explained(c);
     text_modules(c);
     hr_cli_text_notes(c);

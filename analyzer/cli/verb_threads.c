@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "analyzer/cli/cli.h"
+#include "analyzer/runtimes/rtos/rtos.h"
 
 static const char *str(struct hr_cli *c, hr_str id) { return id ? hr_strs_get(c->s->strs, id) : NULL; }
 
@@ -29,6 +30,60 @@ static void json_locals(struct hr_cli *c, struct hr_json *j, const struct hr_fra
     hr_json_end(j);
 }
 
+/* Members of a thread that is a task of a real-time kernel; nothing for others. */
+void hr_cli_json_task(struct hr_cli *c, struct hr_json *j, uint32_t thread)
+{
+    const struct hr_session *s = c->s;
+    const struct hr_thread *th = &s->image.threads.v[thread];
+    const struct hr_task *t = hr_rtos_of_thread(s->rtos, thread);
+    uint64_t word, left;
+    bool known;
+    if (!s->rtos)
+        return;
+    hr_json_str(j, "state", t ? hr_task_state_name(t->state) : NULL);
+    if (t && t->has_priority)
+        hr_json_int(j, "priority", (int64_t)t->priority);
+    else
+        hr_json_null(j, "priority");
+    if (t && t->has_base)
+        hr_json_num(j, "base_priority", t->base_priority);
+    hr_json_str(j, "waits_for", t ? str(c, t->waits) : NULL);
+    if (t)
+        hr_json_addr(j, "tcb", t->tcb);
+    hr_json_obj(j, "stack");
+    hr_json_addr(j, "addr", th->stack_lo);
+    hr_json_num(j, "size", th->stack_hi - th->stack_lo);
+    if (t && t->sp)
+        hr_json_addr(j, "sp", t->sp);
+    else
+        hr_json_null(j, "sp");
+    left = hr_rtos_fill(&s->image, th->stack_lo, th->stack_hi, &word, &known);
+    left = t && t->overflow ? 0 : left;
+    if (left != HR_NONE64 && (known || (t && t->overflow)))
+        hr_json_num(j, "high_water", th->stack_hi - th->stack_lo - left);
+    else
+        hr_json_null(j, "high_water");
+    hr_json_bool(j, "overflow", t && t->overflow);
+    hr_json_end(j);
+}
+
+static void text_task(struct hr_cli *c, const struct hr_task *t)
+{
+    struct hr_out *o = &c->out;
+    if (hr_task_state_name(t->state))
+        hr_outf(o, ", %s", hr_task_state_name(t->state));
+    if (t->waits) {
+        hr_outf(o, " on ");
+        hr_out_esc(o, str(c, t->waits));
+    }
+    if (t->has_priority)
+        hr_outf(o, ", priority %lld", (long long)t->priority);
+    if (t->sp >= t->stack_lo && t->sp <= t->stack_hi)
+        hr_outf(o, ", %s of its %s stack in use", hr_cli_bytes(c, t->stack_hi - t->sp), hr_cli_bytes(c, t->stack_hi - t->stack_lo));
+    if (t->overflow)
+        hr_outf(o, ", STACK OVERFLOWED");
+}
+
 static void threads_json(struct hr_cli *c)
 {
     struct hr_json j;
@@ -41,6 +96,7 @@ static void threads_json(struct hr_cli *c)
         hr_json_num(&j, "tid", t->tid);
         hr_json_int(&j, "signal", t->signal);
         hr_json_str(&j, "name", str(c, t->name));
+        hr_cli_json_task(c, &j, (uint32_t)i);
         hr_json_bool(&j, "complete", s->stacks && s->stacks->of[i].complete);
         hr_json_arr(&j, "frames");
         for (uint32_t k = 0; s->stacks && k < s->stacks->of[i].nframes; k++) {
@@ -115,6 +171,9 @@ static int run(struct hr_cli *c)
             hr_out_esc(&c->out, str(c, t->name));
             hr_outf(&c->out, "\"");
         }
+        const struct hr_task *task = hr_rtos_of_thread(s->rtos, (uint32_t)i);
+        if (task)
+            text_task(c, task);
         if (t->signal)
             hr_outf(&c->out, ", signal %d (%s)", t->signal, strsignal(t->signal));
         hr_outf(&c->out, "\n");
@@ -123,7 +182,11 @@ static int run(struct hr_cli *c)
             text_frame(c, k, &s->stacks->frames.v[s->stacks->of[i].frame0 + k]);
         if (n > most)
             hr_outf(&c->out, "  [%u more frames: --all]\n", n - most);
-        if (!n || !s->stacks->of[i].complete)
+        if (task && task->state == HR_TASK_DELETED)
+            hr_outf(&c->out, "  (deleted; the idle task has not freed it yet)\n");
+        else if (t->saved && t->sp == t->stack_hi)
+            hr_outf(&c->out, "  (nothing on it)\n");
+        else if (!n || !s->stacks->of[i].complete)
             hr_outf(&c->out, "  (the stack could not be followed further)\n");
     }
     hr_cli_text_notes(c);

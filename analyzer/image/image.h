@@ -82,6 +82,8 @@ struct hr_thread {
     uint64_t tp;            /* thread pointer (fs base on x86-64, tpidr on aarch64), 0 unknown */
     bool tp_valid;
     uint64_t stack_lo, stack_hi; /* the mapping that holds sp; live part is [sp - red zone, stack_hi) */
+    bool own_stack;         /* stack_lo and stack_hi are of a kernel's own record: just this stack */
+    bool saved;             /* it was not running: its registers are on its stack, those here were read there */
     hr_str name;            /* thread name when the dump has one */
 };
 HR_VEC(hr_threadvec, struct hr_thread)

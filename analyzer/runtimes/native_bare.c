@@ -97,7 +97,12 @@ void hr_native_bare_notes(struct hr_native *n)
                        "%llu bytes of the program's variables at 0x%llx were not captured: what they hold is unknown",
                        (unsigned long long)p->memsz, (unsigned long long)at);
         }
-    if (!n->img->threads.n && n->heap->n && strcmp(n->img->format, "elf-core")) /* a cut core says so already */
+    bool registers = false;
+    for (size_t i = 0; i < n->img->threads.n; i++)
+        registers |= n->img->threads.v[i].reg_valid && !n->img->threads.v[i].saved;
+    if (!registers && n->in.rtos && n->heap->n) /* rtos.running says it */
+        return;
+    if (!registers && n->heap->n && strcmp(n->img->format, "elf-core")) /* a cut core says so already */
         hr_note(n->in.notes, HR_NOTE_DEGRADED, "roots.no_registers",
                 "the image has no registers: all memory outside the heap counts as in use, old stack words hide leaks%s; give --regs FILE",
                 statics ? "" : ", and without --elf variables have no names");

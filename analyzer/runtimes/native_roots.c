@@ -2,7 +2,7 @@
  * type parts of it where symbols or DWARF are there.
  *
  * Layers, each laid over the last: writable segments (STATIC of a module, MAPPING otherwise) < heap regions (carved out) <
- * dead stack < live stack < thread-local blocks < variables and locals < allocators' bookkeeping (carved out). */
+ * dead stack < live stack < thread-local blocks < variables < tasks' stacks < locals < allocators' bookkeeping (carved out). */
 #include "analyzer/runtimes/native.h"
 
 #include <stdlib.h>
@@ -192,7 +192,8 @@ static enum hr_status find_stack(struct hr_native *n, uint32_t i, struct stackve
     struct stack s = {.lo = t->stack_lo, .hi = t->stack_hi, .thread = i};
     uint64_t red = n->img->arch->red_zone, into;
     hr_id block = hr_heap_at(n->heap, t->sp, &into);
-    if (block != HR_NONE) { /* a stack the program itself allocated: the rest of its block */
+    if (t->own_stack) { /* a task's: the kernel knows */
+    } else if (block != HR_NONE) { /* a stack the program itself allocated: the rest of its block */
         s.lo = t->sp - into;
         s.hi = s.lo + hr_block_size(n->heap, block);
     } else if (n->img->bare) {
@@ -200,7 +201,8 @@ static enum hr_status find_stack(struct hr_native *n, uint32_t i, struct stackve
     } else {
         stack_block(n, t, &s.lo, &s.hi);
     }
-    if (t->sp < s.lo || t->sp > s.hi || !hr_image_peek(n->img, t->sp, 1).n) {
+    bool empty = t->own_stack && t->sp == s.hi; /* nothing on it: an interrupt stack while a task runs */
+    if (t->sp < s.lo || t->sp > s.hi || (!empty && !hr_image_peek(n->img, t->sp, 1).n)) {
         n->heap->roots_complete = false;
         hr_note(n->in.notes, HR_NOTE_DEGRADED, "roots.no_stack",
                 "the stack of thread %u is not in the image: what only its locals hold cannot be known", t->tid);
@@ -214,12 +216,14 @@ static enum hr_status find_stack(struct hr_native *n, uint32_t i, struct stackve
     return stackvec_push(out, s);
 }
 
-static enum hr_status stack_layers(struct hr_native *n, struct hr_itemvec *dead, struct hr_itemvec *live)
+/* tasks: those of a real-time kernel, which may lie in variables; else all others. */
+static enum hr_status stack_layers(struct hr_native *n, bool tasks, struct hr_itemvec *dead, struct hr_itemvec *live)
 {
     struct stackvec v = {.max = HR_MAX_THREADS};
     enum hr_status st = HR_OK;
     for (size_t i = 0; i < n->img->threads.n && st == HR_OK; i++)
-        st = find_stack(n, (uint32_t)i, &v);
+        if (n->img->threads.v[i].own_stack == tasks)
+            st = find_stack(n, (uint32_t)i, &v);
     if (v.n > 1)
         qsort(v.v, v.n, sizeof *v.v, by_stack);
     uint64_t prev = 0; /* live end of the stack below, in case several share a mapping */
@@ -227,6 +231,8 @@ static enum hr_status stack_layers(struct hr_native *n, struct hr_itemvec *dead,
         const struct stack *s = &v.v[i];
         struct hr_item it = {.lo = hr_max(s->lo, prev), .hi = s->sp, .kind = HR_ROOT_DEAD_STACK, .module = HR_NONE,
                              .thread = s->thread, .frame = HR_NONE};
+        if (n->img->threads.v[s->thread].saved) /* the kernel saved everything: what lies below is nobody's, not even a leaf function's */
+            it.kind = HR_ITEM_SKIP;
         bool heap = hr_heap_at(n->heap, s->sp, NULL) != HR_NONE;
         if (it.lo < it.hi && !heap)
             st = hr_itemvec_push(dead, it);
@@ -311,9 +317,9 @@ static enum hr_status registers(struct hr_native *n)
     bool none = false;
     for (size_t i = 0; i < n->img->threads.n; i++) {
         const struct hr_thread *t = &n->img->threads.v[i];
-        none |= !t->reg_valid;
+        none |= !t->reg_valid && !n->img->bare; /* of a bare machine see hr_native_bare_notes() */
         for (unsigned k = 0; k < n->img->arch->nregs && k < HR_MAX_REGS; k++) {
-            if (!(t->reg_valid >> k & 1) || (k && k == n->img->arch->gp) || hr_heap_at(n->heap, t->reg[k], NULL) == HR_NONE)
+            if (t->saved || !(t->reg_valid >> k & 1) || (k && k == n->img->arch->gp) || hr_heap_at(n->heap, t->reg[k], NULL) == HR_NONE)
                 continue;
             char name[16];
             struct hr_root r = {.addr = t->reg[k], .module = HR_NONE, .thread = (uint32_t)i, .frame = HR_NONE,
@@ -377,13 +383,14 @@ static enum hr_status keep(struct hr_native *n, const struct hr_itemvec *v)
     return HR_OK;
 }
 
-enum { L_BASE, L_HEAP, L_DEAD, L_LIVE, L_TLS, L_SYMS, L_VARS, L_TLSVARS, L_LOCALS, L_OWN, L_N };
+enum { L_BASE, L_HEAP, L_DEAD, L_LIVE, L_TLS, L_SYMS, L_VARS, L_TASK_DEAD, L_TASK_LIVE, L_TLSVARS, L_LOCALS, L_OWN, L_N };
 
 static enum hr_status all_layers(struct hr_native *n, struct hr_itemvec *l)
 {
     HR_TRY(base_layer(n, &l[L_BASE]));
     HR_TRY(heap_layer(n, &l[L_HEAP]));
-    HR_TRY(stack_layers(n, &l[L_DEAD], &l[L_LIVE]));
+    HR_TRY(stack_layers(n, false, &l[L_DEAD], &l[L_LIVE]));
+    HR_TRY(stack_layers(n, true, &l[L_TASK_DEAD], &l[L_TASK_LIVE]));
     HR_TRY(hr_native_tls(n, &l[L_TLS], &l[L_TLSVARS]));
     if (hr_types_load_symbols(n->types) == HR_OK)
         HR_TRY(symbol_vars(n, &l[L_SYMS]));
@@ -391,7 +398,7 @@ static enum hr_status all_layers(struct hr_native *n, struct hr_itemvec *l)
     HR_TRY(local_layer(n, &l[L_LOCALS]));
     HR_TRY(own_layer(n, &l[L_OWN]));
     /* Stacks and TLS blocks may lie in the heap: there they are not clipped. */
-    static const bool clip[L_N] = {[L_DEAD] = true, [L_TLS] = true, [L_SYMS] = true, [L_VARS] = true};
+    static const bool clip[L_N] = {[L_DEAD] = true, [L_TASK_DEAD] = true, [L_TLS] = true, [L_SYMS] = true, [L_VARS] = true};
     for (int i = 1; i < L_N; i++)
         HR_TRY(hr_items_overlay(&l[L_BASE], &l[i], clip[i]));
     return keep(n, &l[L_BASE]);

@@ -34,6 +34,7 @@ struct hr_runtime_in {
     struct hr_image *image;
     struct hr_types *types;
     struct hr_heap *heap;
+    struct hr_rtos *rtos;              /* a real-time kernel's tasks (rtos/rtos.h), NULL: none */
     struct hr_stacks *stacks;          /* NULL: no unwinding was wanted or possible */
     const struct hr_dwarf_options *dwarf;
     const char *const *assume;         /* "ADDR=TYPE", n_assume of them */

@@ -11,6 +11,7 @@ enum {
     MAX_TABLE_COPY = 64 << 20,   /* an .eh_frame that lies across seams is copied; Chromium's has about 30 MiB */
     MAX_DEBUG_FRAME = 256 << 20,
     MAX_GUARD = 2 << 20,         /* between sp and the stack it fell off: guard pages (glibc 4 KiB, Java 80 KiB) and one frame */
+    TASK_TOP = 16,               /* what kernels leave above a task's first frame: alignment */
     VDSO_BYTES = 64 << 10,       /* the kernel's is 4 to 20 KiB */
 };
 
@@ -340,6 +341,17 @@ static struct hr_frame start_frame(struct hr_unwinder *u, const struct hr_thread
     return f;
 }
 
+/* A task's function is called by nobody: at the top of its stack it would return to the start of a function that reports that it
+ * should not have (FreeRTOS: prvTaskExitError()). */
+static bool no_caller(struct hr_unwinder *u, const struct hr_thread *th, const struct hr_frame *c)
+{
+    uint64_t off;
+    if (c->sp < th->stack_hi - hr_min(th->stack_hi, TASK_TOP))
+        return false;
+    const struct hr_sym *s = hr_sym_at(u->types, c->pc, &off);
+    return s && s->kind == HR_SYM_FUNC && !off;
+}
+
 enum hr_status hr_unwind_thread(struct hr_unwinder *u, uint32_t tid, size_t max_frames, struct hr_framevec *out,
                                 bool *complete_ret)
 {
@@ -355,6 +367,10 @@ enum hr_status hr_unwind_thread(struct hr_unwinder *u, uint32_t tid, size_t max_
         c.pc = clean_pc(u->img, c.pc);
         w.complete = s == STEP_FIRST || (s == STEP_OK && c.pc == 0);
         more = s == STEP_OK && c.pc && plausible(&w, th, &f, inner, &c);
+        if (more && th->own_stack && no_caller(u, th, &c)) {
+            w.complete = true;
+            more = false;
+        }
         HR_TRY(hr_framevec_push(out, f));
         if (!more)
             break;

@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""Tasks of real-time kernels: what a firmware wrote into its memory as FreeRTOS, Zephyr and ThreadX do, and said of it. (Real kernels
+were compared by hand: see the commits.)"""
+import re, subprocess
+
+import os, shutil
+import firmware
+import hr
+from hr import eq, ok, skip
+
+STATES = ["running", "ready", "blocked", "suspended", "deleted", "blocked"]
+KERNELS = {1: "FreeRTOS", 2: "Zephyr", 3: "ThreadX"}
+
+
+def build(kernel, name, *flags):
+    heap = [f"{hr.TOP}/tests/truth/prog/rtos_heap.c", "-DHEAP=4", "-Dmalloc=own_malloc", "-Dfree=own_free"] if kernel == 1 else []
+    r = firmware.Run("lm3s", "nano", name=name, extra=[f"{hr.TOP}/tests/truth/prog/rtos_tasks.c", f"-DKERNEL={kernel}", "-Dmallinfo=late_mallinfo",
+                                                       *heap, *flags])
+    r.tasks, r.queues = {}, {}
+    for line in r.log.splitlines():
+        w = line.split()
+        if w[0] == "task":
+            r.tasks[w[1]] = dict(zip(("tcb", "state", "priority", "stack", "size", "unused"), (int(x, 16) for x in w[2:])))
+        elif w[0] == "queue":
+            r.queues[int(w[2], 16)] = w[1]
+    return r
+
+
+
+
+def patched_listen(self):
+    """`alloc - ADDRESS SIZE` as well as the sample's own lines."""
+    self.log = re.sub(r"^alloc - ", "alloc ", self.log, flags=re.M)
+    original(self)
+
+
+original = firmware.Run._listen
+firmware.Run._listen = patched_listen
+
+
+def compare(r, kernel, args, name, states=True):
+    doc = hr.heapray("threads", "--json", *args).json()
+    got = {t["name"]: t for t in doc["threads"] if t.get("tcb")}
+    eq(sorted(got), sorted(r.tasks), f"{name}: the tasks")
+    for n, t in r.tasks.items():
+        g = got.get(n)
+        if not g:
+            continue
+        want = (t["tcb"], STATES[t["state"]] if states else None, t["priority"], t["stack"])
+        have = (int(g["tcb"], 16), g["state"] if states else None, g["priority"], int(g["stack"]["addr"], 16))
+        eq(have, want, f"{name}: {n}: control block, state, priority, stack")
+        eq(g["stack"]["size"], t["size"], f"{name}: {n}: size of the stack")
+    stacks = {s["task"]: s for s in hr.heapray("map", "--json", *args).json()["stacks"]}
+    for n, t in r.tasks.items():
+        if n in stacks and n != "greedy":
+            eq(stacks[n]["never_used"] // 4, t["unused"] // 4, f"{name}: {n}: how much of the stack was never used, in words")
+            eq(stacks[n]["high_water"], stacks[n]["size"] - stacks[n]["never_used"], f"{name}: {n}: the high-water mark")
+    return got, stacks
+
+
+def blocks(args):
+    head, rows = hr.heapray("blocks", "--ndjson", *args).ndjson()
+    return head, {int(b["addr"], 16): b for b in rows if b["state"] == "used"}
+
+
+def one(kernel, *flags):
+    why = firmware.missing("lm3s", "nano")
+    if why:
+        return skip(KERNELS[kernel], why)
+    name = KERNELS[kernel] + "".join(" " + f.lstrip("-D") for f in flags)
+    r = build(kernel, "-" + re.sub("[^A-Za-z0-9]", "-", name), *flags)
+    args = (r.image, "--elf", r.elf, "--regs", r.regs)
+    got, stacks = compare(r, kernel, args, name)
+    info = hr.heapray("info", "--json", *args).json()
+    ok(KERNELS[kernel] in [x["name"] for x in info["runtimes"]], f"{name}: named as a runtime", info["runtimes"])
+    head, used = blocks(args)
+    eq(sorted(used), sorted(r.alive), f"{name}: the blocks in use")
+    leaked = {a for a, b in used.items() if (b["reach"] or "").startswith("leaked")}
+    last = max(a for a, k in r.lost.items() if a in used and k == "direct")
+    if used[last]["reach"] == "dead_stack":  # the running task has only just forgotten the last one
+        leaked.add(last)
+    eq((sorted(map(hex, leaked - set(r.lost))), sorted(map(hex, set(r.lost) - leaked))), ([], []), f"{name}: what only the dead part of a stack names is lost, what its live part names is not")
+    for n, t in r.tasks.items():
+        if t["stack"] in used:
+            eq(used[t["stack"]]["type"], f"stack of task {n}", f"{name}: the block that is its stack")
+        if t["tcb"] in used:
+            eq(used[t["tcb"]]["type"], f"control block of task {n}", f"{name}: the block that is its control block")
+    for a, q in r.queues.items():
+        ok((used[a]["type"] or "").startswith("FreeRTOS queue inbox" if q == "inbox" else "FreeRTOS mutex"), f"{name}: queue {q}", used[a])
+    if kernel < 3:
+        frames = next(t for t in hr.heapray("threads", "--json", *args).json()["threads"] if t["name"] == "reader")["frames"]
+        eq([f["function"] for f in frames][:1], ["work"], f"{name}: where a waiting task stands")
+    over = {n for n, s in stacks.items() if s["overflow"]}
+    eq(over, {"greedy"} & set(r.tasks), f"{name}: overflows")
+    ok(("stack.overflow" in [n["code"] for n in head["notes"]]) == bool(over), f"{name}: and said", head["notes"])
+    return r
+
+
+def stripped(kernel):
+    """Without debug information, and without any symbol."""
+    why = firmware.missing("lm3s", "nano")
+    if why:
+        return skip(f"{KERNELS[kernel]} stripped", why)
+    r = build(kernel, f"-bare{kernel}")
+    compare(r, kernel, (r.image, "--elf", r.elf, "--regs", r.regs, "--no-types"), f"{KERNELS[kernel]}, symbols only")
+    got = hr.heapray("threads", "--json", r.image, "--regs", r.regs, "--arch", "arm").json()["threads"]
+    have = {(t["name"], int(t["tcb"], 16), t["priority"]) for t in got if t.get("tcb")}
+    want = {(n, t["tcb"], t["priority"]) for n, t in r.tasks.items()}
+    if kernel == 3:  # their names lie in flash, which is not there
+        have, want = {x[1:] for x in have}, {x[1:] for x in want}
+    eq(have, want, f"{KERNELS[kernel]}, no program at all: the tasks by their shape")
+
+
+def no_registers():
+    why = firmware.missing("lm3s", "nano")
+    if why:
+        return skip("no registers", why)
+    r = build(1, "-noregs")
+    args = (r.image, "--elf", r.elf)
+    got, _ = compare(r, 1, args, "no registers")
+    head, used = blocks(args)
+    ok("rtos.running" in [n["code"] for n in head["notes"]], "no registers: said", head["notes"])
+    leaked = {a for a, b in used.items() if (b["reach"] or "").startswith("leaked")}
+    ok(leaked <= set(r.lost), "no registers: nothing is called leaked that is not", leaked - set(r.lost))
+
+
+def damaged():
+    """A list that leads nowhere, a ring, a name of bytes: some tasks are missing, nothing else."""
+    why = firmware.missing("lm3s", "nano")
+    if why:
+        return skip("damaged", why)
+    import struct
+    r = build(1, "-damaged")
+    data = open(r.ram, "rb").read()
+    t = r.tasks["reader"]["tcb"] - r.base
+    for what, off, word in (("next of an item", 8, 0x12345678), ("next of an item is itself", 8, r.base + t + 4), ("owner", 16, 0), ("stack", 48, 0xfffffffc),
+                            ("saved stack pointer", 0, 3), ("name", 52, 0x1b5b1b5b)):
+        broken = bytearray(data)
+        struct.pack_into("<I", broken, t + off, word)
+        open(hr.path("damaged.bin"), "wb").write(broken)
+        for verb in ("threads", "map", "check"):
+            x = hr.heapray(verb, f"{hr.path('damaged.bin')}@{r.base:#x}", "--elf", r.elf, "--regs", r.regs)
+            ok(x.rc in (0, 1, 4) and "\x1b" not in x.out, f"damaged {what}: {verb}", x)
+
+
+hr.main([lambda: one(1), lambda: one(1, "-DHIGH_ADDRESS"), lambda: one(1, "-DOVERRUN=1"), lambda: one(2), lambda: one(2, "-DOVERRUN=1"), lambda: one(3),
+         lambda: one(3, "-DOVERRUN=1"), lambda: stripped(1), lambda: stripped(3), no_registers, damaged])
