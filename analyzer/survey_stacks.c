@@ -80,8 +80,10 @@ static enum hr_status one(struct hr_survey *v, uint32_t i)
     bool known;
     t.unused = hr_rtos_fill(img, t.lo, t.hi, &t.fill, &known);
     t.how = t.unused == HR_NONE64 ? HR_FILL_NONE : t.fill ? HR_FILL_PATTERN : HR_FILL_ZERO;
-    if (t.unused != HR_NONE64 && t.sp >= t.lo && t.sp - t.lo < t.unused)
-        t.unused = t.sp - t.lo; /* what lies above the stack pointer is in use, whatever it says */
+    /* What lies above the stack pointer is in use, whatever it says. A task that has not run yet has unwritten places in the context
+     * its kernel made for it; the kernel's own count of what is left has them, so ours does, too. */
+    if (t.unused != HR_NONE64 && t.sp >= t.lo && t.sp - t.lo < t.unused && !(known && th->saved))
+        t.unused = t.sp - t.lo;
     t.overflow = t.sp && t.sp < t.lo;
     task(v, i, &t);
     t.name = th->name;

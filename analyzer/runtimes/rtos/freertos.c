@@ -244,6 +244,16 @@ static bool listed(const struct hr_rtos *r, const struct layout *l, uint64_t tcb
            word(r, prev + l->next, &back) && back == item && word(r, item + l->container, &list) && list;
 }
 
+/* Where the heap is not known: a stack from FreeRTOS' own heap has heap_4's link in front of it, {no next, size with the top bit}. */
+static uint64_t heap_end(const struct hr_rtos *r, uint64_t lo)
+{
+    uint64_t w = r->image->word, next, size, top = 1ull << (8 * w - 1);
+    if (!word(r, lo - 2 * w, &next) || next || !word(r, lo - w, &size) || !(size & top))
+        return 0;
+    size &= ~top;
+    return size > 8 * w && size < 1 << 20 && !(size & (2 * w - 1)) ? lo - 2 * w + size : 0;
+}
+
 static enum hr_status try_shape(struct hr_rtos *r, uint64_t tcb)
 {
     struct layout l;
@@ -254,6 +264,8 @@ static enum hr_status try_shape(struct hr_rtos *r, uint64_t tcb)
         t.sp < t.stack_lo || t.sp - t.stack_lo > 1 << 20 || !listed(r, &l, tcb))
         return HR_OK;
     enum hr_status st = add(r, &l, tcb, HR_TASK_UNKNOWN);
+    if (st == HR_OK && !r->tasks.v[r->tasks.n - 1].stack_hi)
+        r->tasks.v[r->tasks.n - 1].stack_hi = heap_end(r, t.stack_lo);
     return st == HR_ABSENT ? HR_OK : st;
 }
 
