@@ -109,6 +109,9 @@ def one(python, version):
                       ("shape, strides, dtype, flags, base, data, fields", compare_arrays(arrays, objects)), ("data and dimensions have their owner", owned(arrays, objects, blocks)),
                       ("buffers, and whose they are", buffers(said, objects, blocks)), ("values", texts(said, objects))):
         hr.ok(not bad, f"{version}: {len(arrays)} arrays: {what}", *bad)
+    (freed,) = said_rows(said, "freed")[0]
+    wrong = [hex(a) for a in freed if blocks.get(a, {}).get("type") != "NumPy cached block" or blocks[a]["owner"] or blocks[a]["reach"] != "reachable"]
+    hr.ok(not wrong, f"{version}: {len(freed)} freed blocks that NumPy keeps are told from used ones", wrong)
     (kept,) = said_rows(said, "kept")[0]
     lost = [hex(k) for k in kept if objects.get(k, {}).get("reach") != "reachable"]
     hr.ok(not lost, f"{version}: what object arrays hold is reached", lost)

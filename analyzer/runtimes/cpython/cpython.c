@@ -199,6 +199,8 @@ static enum hr_status py_classify(void *self)
             if (!*part)
                 HR_TRY(hr_types_add_runtime(py->in.types, part_name(py, py->owner[i]), 0, part));
             row = *part;
+        } else if (hr_bits_get(&py->covered, i)) {
+            HR_TRY(hr_types_add_runtime(py->in.types, "NumPy cached block", 0, &row));
         }
         if (py->owner[i] != HR_NONE)
             h->owner[i] = py->owner[i];

@@ -49,7 +49,7 @@ static enum hr_status dead_objects(struct hr_py *py)
     while (it.id < h->n) {
         hr_id id = it.id;
         uint64_t addr = hr_block_next(&it), size = hr_block_size(h, id);
-        if (h->state[id] != HR_USED || py->object[id] != HR_NONE || py->owner[id] != HR_NONE || size < (uint64_t)py->c->at[HR_PYS_OBJECT])
+        if (h->state[id] != HR_USED || py->object[id] != HR_NONE || py->owner[id] != HR_NONE || hr_bits_get(&py->covered, id) || size < (uint64_t)py->c->at[HR_PYS_OBJECT])
             continue;
         addr += hr_py_guard(py, id);
         size = hr_py_usable(py, id);
@@ -118,9 +118,17 @@ static enum hr_status static_floats(struct hr_py *py)
     return HR_OK;
 }
 
+/* malloc's blocks stay used in its accounts, but what is in them is stale: covered, though nobody owns them. */
+static enum hr_status cached_by_numpy(struct hr_py *py, hr_id id, const char *name)
+{
+    hr_bits_set(&py->covered, id);
+    return cached(py, id, name);
+}
+
 enum hr_status hr_py_find_freelists(struct hr_py *py)
 {
     py->freelists.max = 4096;
+    HR_TRY(hr_py_find_numpy_cache(py, cached_by_numpy));
     HR_TRY(dead_objects(py));
     if (!hr_py_has(py->c, HR_PY_IS_FREE_FLOATS))
         return static_floats(py);

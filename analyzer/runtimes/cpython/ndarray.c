@@ -279,7 +279,7 @@ static void give_data(const struct hr_py_out *o, uint64_t data, uint64_t at)
 {
     enum { ALIGNED = 128 };
     uint64_t into;
-    if (hr_heap_at(o->py->heap, data, &into) != HR_NONE)
+    if (hr_py_block_at(o->py, data, &into) != HR_NONE)
         hr_py_give(o, into <= ALIGNED ? data - into : data, at, HR_PR_PART, HR_SURE_EXACT);
 }
 

@@ -112,7 +112,7 @@ static bool number(struct items *x, uint64_t addr)
         x->range = false;
     if (hr_py_refcount(py, addr) == 1 && !hr_py_immortal(py, addr)) {
         hr_id node = hr_py_node(py, addr);
-        x->boxes += node != HR_NONE ? hr_block_size(py->heap, node) : t.kind == HR_PK_INT2 || t.kind == HR_PK_FLOAT ? t.basicsize : 0;
+        x->boxes += node != HR_NONE ? hr_py_usable(py, node) : t.kind == HR_PK_INT2 || t.kind == HR_PK_FLOAT ? t.basicsize : 0;
     }
     x->n++;
     return true;

@@ -149,6 +149,10 @@ bool hr_py_immortal(const struct hr_py *py, uint64_t addr);
 /* Relabels the blocks of freed objects that the interpreter keeps; after objects and parts are known. */
 enum hr_status hr_py_find_freelists(struct hr_py *py) HR_MUST;
 
+/* ---- numpy_cache.c: blocks that NumPy keeps for its next arrays ---- */
+typedef enum hr_status hr_py_cached_fn(struct hr_py *py, hr_id block, const char *name);
+enum hr_status hr_py_find_numpy_cache(struct hr_py *py, hr_py_cached_fn *fn) HR_MUST;
+
 /* ---- waste.c ---- */
 /* Fills py->same (most wasteful first) and py->containers, once. */
 enum hr_status hr_py_waste(struct hr_py *py) HR_MUST;

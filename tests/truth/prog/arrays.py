@@ -97,6 +97,12 @@ for k in ('ctypes', 'small', 'struct', 'inner'):
 print(json.dumps(['kept', [id(k) for k in K]]))
 for r_ in rows:
     print(json.dumps(r_))
+freed = []
+for size in (777, 333, 1001, 0):
+    some = [np.empty(size, 'u1') if size else np.empty((1,) * 7) for i in range(5)]
+    freed += [x.__array_interface__['data'][0] if size else ctypes.c_void_p.from_address(id(x) + 32).value for x in some]
+    x = None; del some
+print(json.dumps(['freed', freed]))
 del rows, r_
 print('ready'); sys.stdout.flush()
 
