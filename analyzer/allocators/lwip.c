@@ -205,14 +205,13 @@ static bool end_at(struct lwip *a, uint64_t at, const uint8_t *p, unsigned width
     if (hr_load(p + width, width, a->img->big) != h.end || p[2 * width] != 1 || h.end < 64 || h.end > at || h.end & (width - 1))
         return false;
     h.base = at - h.end;
-    if (!hr_emb_ram(a->img, h.base, h.end) || !read_mem(a, &h, 0, &first) || first.prev)
+    if (h.base & (width - 1) || !hr_emb_ram(a->img, h.base, h.end) || !read_mem(a, &h, 0, &first) || first.prev)
         return false;
     bool good = whole(a, &h, &n, &bits);
     if (!good && !insist)
         return false;
-    if (!insist && n < 3 && (first.used || n > 1)) /* few blocks prove little; one free block is the heap that was never used */
-        return false;
-    if (!insist && n == 1 && h.end < 256)
+    /* few blocks prove little, and least in a small heap; one free block is a heap that was never used */
+    if (!insist && n < (h.end < 4096 ? 8 : 3) && (first.used || n > 1 || h.end < 1024))
         return false;
     take(a, h, good ? bits : h.end, good ? n : 0);
     return true;

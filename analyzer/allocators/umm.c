@@ -217,12 +217,27 @@ static bool config(const struct umm *a, const uint8_t *p, struct heap *h)
     return h->body >= 8 && h->body <= MAX_BODY && bytes / h->body == h->blocks && ends(a, h);
 }
 
+/* Do blocks that know each other make up most of it? */
+static bool coherent(struct umm *a, const struct heap *h)
+{
+    uint32_t good = 0, covered = 0, c = 1;
+    a->fuel = hr_fuel(4ull * h->blocks);
+    while (c + 1 < h->blocks && hr_burn(&a->fuel, 1)) {
+        bool sure, ok = sound(a, h, c);
+        uint32_t next = ok ? next_of(a, h, c) : recover(a, h, c, &sure);
+        good += ok;
+        covered += ok ? next - c : 0;
+        c = next;
+    }
+    return 2 * covered >= h->blocks && (good >= 4 || covered + 2 >= h->blocks);
+}
+
 static uint64_t look_config(void *ctx, uint64_t at, const uint8_t *p, size_t n)
 {
     struct umm *a = ctx;
     struct heap h = {.config = at};
     (void)n;
-    if (config(a, p, &h))
+    if (config(a, p, &h) && coherent(a, &h))
         take(a, h);
     return 0;
 }
@@ -236,11 +251,11 @@ static uint64_t look_heap(void *ctx, uint64_t at, const uint8_t *p, size_t n)
         return 0;
     for (uint32_t body = 8; body <= MAX_BODY && 3 * body <= n; body *= 2) {
         struct heap h = {.base = at, .body = body, .blocks = FREE};
-        uint32_t c = 1;
+        uint32_t c = 1, links = 0;
         for (uint32_t next; hr_burn(&a->look, 1) && (uint64_t)c * body + 4 <= n && (next = next_of(a, &h, c)) > c && field(a, &h, next, 1) == c; c = next)
-            ;
+            links++;
         h.blocks = c + 1;
-        if (c < 3 || next_of(a, &h, c) || !ends(a, &h) || field(a, &h, c, 0))
+        if (links < (c < 64 ? 12 : 4) || next_of(a, &h, c) || !ends(a, &h) || field(a, &h, c, 0))
             continue;
         if (!hr_burn(&a->look, h.blocks) || run(a, &h, NULL) != HR_OK || a->faults)
             continue;
