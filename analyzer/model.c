@@ -623,11 +623,13 @@ void hr_model_init(struct hr_session_model *m, struct hr_session *s)
     m->tables[n++] = TABLE("threads", "threads", 0, threads_count, thread_attrs, NULL, NULL);
     n += hr_model_python(m->tables + n, s);
     n += hr_model_numpy(m->tables + n, s);
+    n += hr_model_survey(m->tables + n, s);
     size_t ng = sizeof session_globals / sizeof *session_globals;
     _Static_assert(sizeof session_globals <= sizeof m->globals, "room for the globals");
     memcpy(m->globals, session_globals, sizeof session_globals);
     for (size_t i = 0; i < ng; i++)
         m->globals[i].ctx = s;
+    ng += hr_model_survey_globals(m->globals + ng, s);
     m->model = (struct hr_model){.tables = m->tables, .ntables = n, .globals = m->globals, .nglobals = ng, .trace = trace,
                                  .trace_ctx = s, .type_known = type_known, .enum_value = enum_value, .names_ctx = s};
 }

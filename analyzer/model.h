@@ -9,7 +9,7 @@ struct hr_session_model {
     struct hr_model model;
     struct hr_table tables[40];
     struct hr_attr object_attrs[16];
-    struct hr_global globals[16];
+    struct hr_global globals[32];
 };
 /* Fills the tables; columns that are not computed yet get their pointers by hr_model_refresh() after hr_session_need(). */
 void hr_model_init(struct hr_session_model *m, struct hr_session *s);
@@ -18,6 +18,9 @@ void hr_model_refresh(struct hr_session_model *m, struct hr_session *s);
 /* The tables of a Python heap (model_python.c); returns how many. */
 size_t hr_model_python(struct hr_table *t, struct hr_session *s);
 size_t hr_model_numpy(struct hr_table *t, struct hr_session *s); /* model_numpy.c */
+/* The tables and globals of a microcontroller's memory (model_survey.c). */
+size_t hr_model_survey(struct hr_table *t, struct hr_session *s);
+size_t hr_model_survey_globals(struct hr_global *g, struct hr_session *s);
 /* Why there are no rows about Python, NULL when there is one. ctx: the session. */
 const char *hr_model_no_python(void *ctx);
 /* "app.py:31" of the block by tracemalloc, or unknown. */

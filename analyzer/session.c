@@ -8,6 +8,7 @@
 #include "analyzer/runtimes/native_api.h"
 #include "analyzer/runtimes/rtos/rtos.h"
 #include "analyzer/sandbox.h"
+#include "analyzer/survey.h"
 #include "rules/engine/model.h"
 
 /* Says why in s->error unless a deeper stage already did. */
@@ -114,6 +115,7 @@ void hr_session_close(struct hr_session *s)
 {
     if (!s)
         return;
+    hr_survey_destroy(s->survey);
     hr_frag_destroy(s->frag);
     hr_typerowvec_deinit(&s->hist);
     hr_cyclevec_deinit(&s->cycles);

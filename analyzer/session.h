@@ -59,6 +59,7 @@ struct hr_session {
     struct hr_typerowvec hist;
     bool have_hist, have_type_retained;
     struct hr_frag *frag;
+    struct hr_survey *survey;      /* survey.h */
     char error[512];               /* why the last stage failed, a sentence */
 };
 
@@ -78,6 +79,7 @@ enum hr_status hr_session_cycles(struct hr_session *s) HR_MUST;
 enum hr_status hr_session_hist(struct hr_session *s) HR_MUST;   /* type histogram of used blocks, by bytes */
 enum hr_status hr_session_type_retained(struct hr_session *s) HR_MUST; /* the histogram's `retained` */
 enum hr_status hr_session_frag(struct hr_session *s) HR_MUST;
+enum hr_status hr_session_survey(struct hr_session *s) HR_MUST; /* what the memory is used for */
 /* All stages for a set of HR_NEED_* (rules/engine/model.h). */
 enum hr_status hr_session_need(struct hr_session *s, uint32_t needs) HR_MUST;
 

@@ -419,6 +419,11 @@ enum hr_status hr_survey_create(struct hr_session *s, struct hr_survey **ret)
     return HR_OK;
 }
 
+enum hr_status hr_session_survey(struct hr_session *s)
+{
+    return s->survey ? HR_OK : hr_survey_create(s, &s->survey);
+}
+
 void hr_survey_destroy(struct hr_survey *v)
 {
     if (!v)

@@ -315,8 +315,8 @@ static int run(struct hr_cli *c)
     FILE *f = NULL;
     if (c->svg && !(f = hr_cli_create(c, c->svg)))
         return hr_cli_error(HR_EXIT_USAGE, "cannot write %s: %s", c->svg, strerror(errno));
-    struct hr_survey *v = NULL;
-    enum hr_status st = hr_survey_create(c->s, &v);
+    enum hr_status st = hr_session_survey(c->s);
+    const struct hr_survey *v = c->s->survey;
     if (!hr_cli_ok(c, st)) {
         if (f)
             fclose(f);
@@ -327,7 +327,6 @@ static int run(struct hr_cli *c)
     else
         map_text(c, v);
     int code = f ? write_svg(c, v, f) : -1;
-    hr_survey_destroy(v);
     return code >= 0 ? code : hr_cli_exit(c);
 }
 

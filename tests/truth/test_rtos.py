@@ -30,7 +30,7 @@ def build(kernel, name, *flags):
 
 def patched_listen(self):
     """`alloc - ADDRESS SIZE` as well as the sample's own lines."""
-    self.log = re.sub(r"^alloc - ", "alloc ", self.log, flags=re.M)
+    self.log = re.sub(r"^freed - ", "free ", re.sub(r"^alloc - ", "alloc ", self.log, flags=re.M), flags=re.M)
     original(self)
 
 
@@ -111,6 +111,45 @@ def stripped(kernel):
     eq(have, want, f"{KERNELS[kernel]}, no program at all: the tasks by their shape")
 
 
+def findings(r, *more):
+    x = hr.heapray("check", "--json", r.image, "--elf", r.elf, "--regs", r.regs, *more)
+    return x, {(f["rule"], f["severity"]): f["title"] for f in x.json()["findings"]}
+
+
+def rules():
+    """Stacks and fragmentation in the units of a microcontroller: what the firmware ran into itself is found, a healthy one has no such finding."""
+    why = firmware.missing("lm3s", "nano")
+    if why:
+        return skip("rules", why)
+    mine = ("stack.overflow", "stack.headroom", "firmware.fragmentation")
+    r = build(1, "-healthy")
+    x, found = findings(r)
+    eq([k for k in found if k[0] in mine], [], "rules: healthy stacks and heap: nothing to say", found)
+    eq([s for s in x.json()["skipped_rules"] if s["rule"].startswith(("stack.", "firmware."))], [], "rules: and all of it was judged")
+    r = build(1, "-over", "-DOVERRUN=1")
+    x, found = findings(r, "--only", "stack.*")
+    eq(sorted(found), [("stack.overflow", "error")], "rules: a stack used to its end is an error", found)
+    ok("greedy" in found[("stack.overflow", "error")] and x.rc == 1, "rules: of that task, and the exit status says so", found)
+    r = build(1, "-tight", "-DTIGHT=1")
+    x, found = findings(r, "--only", "stack.*")
+    eq(sorted(found), [("stack.headroom", "warning")], "rules: a stack with little left is a warning", found)
+    left = r.tasks["tight"]["unused"]
+    ok("tight" in found[("stack.headroom", "warning")] and f"{left} B" in found[("stack.headroom", "warning")], "rules: with what the firmware says is left", found)
+    eq(findings(r, "--only", "stack.*", "--set", "stack_spare_bytes=8")[1], {("stack.headroom", "warning"): found[("stack.headroom", "warning")]}
+       if left < 0.1 * r.tasks["tight"]["size"] else {}, "rules: the threshold can be set")
+    r = build(1, "-squeeze", "-DSQUEEZE=1")
+    tried = re.search(r"^tried - (\w+) (\w+)$", r.log, re.M)
+    eq(int(tried[1], 16), 0, "rules: the firmware asked for 200 bytes and got none")
+    _, found = findings(r, "--only", "firmware.fragmentation")
+    ok(list(found) == [("firmware.fragmentation", "warning")] and "request of 200 B" in list(found.values())[0], "rules: and that is what is found", found)
+    text = """rule budget.modules { severity error title "{m.name} {m.static}" match m in modules where m.name == "rtos_tasks.c" and m.static > 100 fingerprint by m.name }
+budget ram.static { severity error ram.static <= 100 when image.bare }
+"""
+    open(hr.path("budget.rules"), "w").write(text)
+    _, found = findings(r, "--rules", hr.path("budget.rules"), "--only", "budget.*,ram.*")
+    ok(("budget.modules", "error") in found and len(found) == 2, "rules: budgets for a source file and for all variables", found)
+
+
 def no_registers():
     why = firmware.missing("lm3s", "nano")
     if why:
@@ -144,4 +183,4 @@ def damaged():
 
 
 hr.main([lambda: one(1), lambda: one(1, "-DHIGH_ADDRESS"), lambda: one(1, "-DOVERRUN=1"), lambda: one(2), lambda: one(2, "-DOVERRUN=1"), lambda: one(3),
-         lambda: one(3, "-DOVERRUN=1"), lambda: stripped(1), lambda: stripped(3), no_registers, damaged])
+         lambda: one(3, "-DOVERRUN=1"), lambda: stripped(1), lambda: stripped(3), rules, no_registers, damaged])

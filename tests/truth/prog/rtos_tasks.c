@@ -252,6 +252,34 @@ static __attribute__((noinline)) void task(const char *name, unsigned state, uns
     said(name, control_block(name, state, priority, stack, size, sp, fixed), state, priority, (uint8_t *)stack, size);
 }
 
+/* Fills the heap and frees every other block: much is free, and what was had twice cannot be had again. */
+static void *keep[96];
+static __attribute__((noinline)) void squeeze(void)
+{
+#if SQUEEZE
+    enum { LARGE = 200, SMALL = 96 };
+    int n = 0;
+    keep[n++] = take(LARGE);
+    keep[n++] = take(LARGE);
+    for (void *p; n < 96 && (p = malloc(SMALL)); n++) {
+        uintptr_t v[2] = {(uintptr_t)p, SMALL};
+        memset(p, 0, SMALL);
+        tell("alloc", "-", 2, v);
+        keep[n] = p;
+    }
+    for (int i = 3; i < n; i += 2) {
+        uintptr_t v = (uintptr_t)keep[i];
+        free(keep[i]);
+        keep[i] = NULL;
+        tell("freed", "-", 1, &v);
+    }
+    uintptr_t v[2] = {(uintptr_t)malloc(LARGE), LARGE};
+    tell("tried", "-", 2, v);
+#else
+    (void)keep;
+#endif
+}
+
 static uint32_t fixed_stack[100], idle_stack[64];
 struct mallinfo late_mallinfo(void);
 struct mallinfo late_mallinfo(void)
@@ -270,6 +298,10 @@ struct mallinfo late_mallinfo(void)
 #if OVERRUN
     task("greedy", 5, 2, take(304), 304, 304, 80, 0);
 #endif
+#if TIGHT
+    task("tight", 5, 2, take(304), 304, 264, 80, 0);
+#endif
+    squeeze();
 #if KERNEL == 1
     return own_mallinfo();
 #else
