@@ -136,6 +136,10 @@ static bool start(struct hr_run *r, uint64_t self, const struct hr_run_calls *ca
     const uint64_t value[3] = {self, VISITOR, ARGUMENT};
     for (unsigned i = 0; i < 3; i++)
         r->v[args[r->x86][i]] = value[i];
+    if (calls->own_thread && calls->thread_at) {
+        r->write[r->nwrites].addr = calls->thread_at;
+        r->write[r->nwrites++].word = calls->own_thread;
+    }
     return enter(r, HOME);
 }
 

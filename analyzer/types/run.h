@@ -30,7 +30,9 @@ struct hr_run_calls {
     /* A function that is not run when it is called upon self: the caller knows what it does. 0: none. */
     uint64_t known;
     bool *known_called;
-    uint64_t own_thread; /* what a thread's own variable holds, if no thread has it set: the language's record of the running thread */
+    /* The language's record of the running thread: what a thread's own variable holds if no thread has it set, and what the word at
+     * thread_at holds if it is 0. 0: none. */
+    uint64_t own_thread, thread_at;
     void *ctx;
 };
 

@@ -203,6 +203,13 @@ static void arithmetic(struct hr_run *r, const struct hr_uop *u)
             return (void)hr_run_set(r, u->d, u->size, a, r->from[u->a]); /* flags stay */
         of = FL_RESULT;
         a &= hr_run_ones(u->size);
+        if (u->op == U_ROL || u->op == U_ROR) { /* a left turn by the rest is a right turn */
+            count = (u->op == U_ROL ? count : bits - count % bits) % bits;
+            res = count ? a << count | a >> (bits - count) : a;
+            hr_run_set(r, u->d, u->size, res, 0);
+            r->fl_no_carry = true;
+            return;
+        }
         res = count >= bits ? 0 : u->op == U_SHL ? a << count : a >> count;
         if (u->op == U_SAR)
             res = (uint64_t)(sign(a, u->size) >> (count >= bits ? bits - 1 : count));
@@ -214,6 +221,47 @@ static void arithmetic(struct hr_run *r, const struct hr_uop *u)
         flags(r, of, u->size, a, b, res, u->to);
     if (u->d != R_NO)
         hr_run_set(r, u->d, u->size, res, from);
+}
+
+static void count_bits(struct hr_run *r, const struct hr_uop *u)
+{
+    uint64_t a = r->v[u->a] & hr_run_ones(u->size), res;
+    unsigned bits = 8u * u->size;
+    switch (u->op) {
+    case U_CTZ: res = a ? (uint64_t)__builtin_ctzll(a) : bits; break;
+    case U_CLZ: res = a ? (uint64_t)__builtin_clzll(a) - (64 - bits) : bits; break;
+    case U_POP: res = (uint64_t)__builtin_popcountll(a); break;
+    default: res = __builtin_bswap64(a) >> (64 - bits); break;
+    }
+    if (u->to && u->op == U_CLZ) /* bsr gives the number of the bit */
+        res = bits - 1 - res;
+    if (u->flags) { /* of tzcnt and lzcnt: carry, there is none; zero, the result. bsf, bsr: zero, there is none */
+        r->fl_of = FL_LITERAL;
+        r->fl_literal = (uint8_t)((u->to || u->op == U_POP ? !a : !res) << 2 | (!u->to && u->op != U_POP && !a) << 1);
+        r->fl_no_carry = false;
+    }
+    if (!u->to || a)
+        hr_run_set(r, u->d, u->size, res, 0);
+}
+
+static bool repeat(struct hr_run *r, const struct hr_uop *u)
+{
+    enum { AX, CX, SI = 6, DI = 7, MOST = 1 << 12 };
+    uint64_t n = u->to ? r->v[CX] : 1, v = r->v[AX], from = 0;
+    if (n > MOST)
+        return hr_run_stop(r, HR_RUN_TOO_LONG);
+    for (uint64_t i = 0; i < n; i++) {
+        if (u->op == U_MOVS && !hr_run_load(r, u->size, r->v[SI], r->from[SI], &v, &from))
+            return false;
+        if (!hr_run_store(r, r->v[DI], u->size, v, from))
+            return false;
+        if (u->op == U_MOVS)
+            r->v[SI] += u->size;
+        r->v[DI] += u->size;
+    }
+    if (u->to)
+        r->v[CX] = 0;
+    return true;
 }
 
 /* x86: quotient to ax (0), remainder to dx (2). */
@@ -268,6 +316,8 @@ bool hr_run_data(struct hr_run *r, const struct hr_uop *u)
     case U_SX: hr_run_set(r, u->d, u->to, (uint64_t)sign(r->v[u->a], u->size), 0); return true;
     case U_CSEL: case U_SETC: case U_CCMP: return choose(r, u);
     case U_DIV: case U_IDIV: return divide(r, u);
+    case U_CTZ: case U_CLZ: case U_POP: case U_BSWAP: count_bits(r, u); return true;
+    case U_STOS: case U_MOVS: return repeat(r, u);
     case U_LEA: case U_LOAD: case U_STORE: {
         uint64_t at = (u->a == R_NO ? 0 : r->v[u->a]) + (u->b == R_NO ? 0 : r->v[u->b] << u->shift) + (uint64_t)u->imm;
         if (u->op == U_LEA) { /* from: a tag taken off by subtraction */
@@ -275,9 +325,13 @@ bool hr_run_data(struct hr_run *r, const struct hr_uop *u)
             hr_run_set(r, u->d, u->size, at, same ? r->from[u->a] : 0);
             return true;
         }
-        bool zero = false;
-        if (u->to && !(at = hr_run_own(r, hr_import_tp(r->img, (int64_t)at, &zero), zero && u->op == U_LOAD && u->size == 8))) /* thread-local */
-            return hr_run_stop(r, HR_RUN_ABSENT);
+        if (u->to) { /* thread-local */
+            bool zero = false;
+            at = hr_import_tp(r->img, (int64_t)at, &zero);
+            at = hr_run_own(r, at, zero && u->op == U_LOAD && u->size == 8);
+            if (!at)
+                return hr_run_stop(r, HR_RUN_ABSENT);
+        }
         if (u->op == U_STORE)
             return hr_run_store(r, at, u->size, r->v[u->d], r->from[u->d]);
         uint64_t pointer = u->a != R_NO && r->from[u->a] ? r->from[u->a] : u->b != R_NO ? r->from[u->b] : 0;

@@ -68,7 +68,8 @@ bool hr_run_import(struct hr_run *r, uint8_t which)
         hr_run_set(r, 0, 8, a, 0);
         return fill(r, a, which == HR_IMPORT_MEMCPY ? b : 0, b, c);
     default:
-        hr_run_set(r, 0, 8, hr_run_own(r, hr_import_tls(r->img, a, &zero), zero), 0);
+        a = hr_import_tls(r->img, a, &zero);
+        hr_run_set(r, 0, 8, hr_run_own(r, a, zero), 0);
         return r->v[0] ? true : hr_run_stop(r, HR_RUN_ABSENT);
     }
 }

@@ -172,6 +172,21 @@ static void shift(struct hr_uop_sink *s, const cs_x86 *x, uint8_t op)
         (void)store(s, d, R_T0, d->size, 0);
 }
 
+/* Bits counted or moved about. bsf and bsr leave the destination alone when there is none: that is not understood. */
+static void bits(struct hr_uop_sink *s, const cs_x86 *x, uint8_t op, uint8_t to)
+{
+    const cs_x86_op *d = &x->operands[0], *a = &x->operands[x->op_count - 1];
+    uint8_t r;
+    if (is_general(d) && (r = value(s, a, R_T0)) != R_NO)
+        hr_uop_put(s, (struct hr_uop){.op = op, .size = d->size, .d = general(d->reg), .a = r, .b = R_NO, .to = to, .flags = op != U_BSWAP});
+}
+
+static void repeat(struct hr_uop_sink *s, const cs_insn *i, uint8_t op, uint8_t size)
+{
+    uint8_t prefix = i->detail->x86.prefix[0];
+    hr_uop_put(s, (struct hr_uop){.op = op, .size = size, .to = prefix == X86_PREFIX_REP || prefix == X86_PREFIX_REPNE, .a = R_ZERO, .b = R_NO});
+}
+
 static void product(struct hr_uop_sink *s, const cs_x86 *x)
 {
     const cs_x86_op *d = &x->operands[0];
@@ -248,6 +263,15 @@ static void move_low(struct hr_uop_sink *s, const cs_x86_op *d, const cs_x86_op 
         else
             (void)store(s, d, vec(a), size, 0);
     }
+}
+
+/* movsd, movss: from memory the rest is cleared, between registers it stays. */
+static void move_scalar(struct hr_uop_sink *s, const cs_x86_op *d, const cs_x86_op *a, uint8_t size)
+{
+    if (!is_vec(d) || !is_vec(a))
+        move_low(s, d, a, size);
+    else if (size == 8)
+        move(s, vec(d), vec(a), 8);
 }
 
 static void move_half(struct hr_uop_sink *s, const cs_x86_op *d, const cs_x86_op *a, uint8_t half)
@@ -382,6 +406,26 @@ void hr_uop_x86(struct hr_uop_sink *s, const cs_insn *i)
             hr_uop_put(s, (struct hr_uop){.op = U_SUB, .d = general(o[0].reg), .a = R_ZERO, .b = R_T0, .size = o[0].size});
         }
         return;
+    case X86_INS_BSF: bits(s, x, U_CTZ, 1); return;
+    case X86_INS_TZCNT: bits(s, x, U_CTZ, 0); return;
+    case X86_INS_BSR: bits(s, x, U_CLZ, 1); return;
+    case X86_INS_LZCNT: bits(s, x, U_CLZ, 0); return;
+    case X86_INS_POPCNT: bits(s, x, U_POP, 0); return;
+    case X86_INS_BSWAP: bits(s, x, U_BSWAP, 0); return;
+    case X86_INS_ROL: shift(s, x, U_ROL); return;
+    case X86_INS_ROR: shift(s, x, U_ROR); return;
+    case X86_INS_STOSB: repeat(s, i, U_STOS, 1); return;
+    case X86_INS_STOSD: repeat(s, i, U_STOS, 4); return;
+    case X86_INS_STOSQ: repeat(s, i, U_STOS, 8); return;
+    case X86_INS_MOVSB: repeat(s, i, U_MOVS, 1); return;
+    case X86_INS_MOVSQ: repeat(s, i, U_MOVS, 8); return;
+    case X86_INS_MOVSD: /* the vector move of the same name has operands in registers */
+        if (!is_vec(&o[0]) && !is_vec(&o[1]))
+            repeat(s, i, U_MOVS, 4);
+        else
+            move_scalar(s, &o[0], &o[1], 8);
+        return;
+    case X86_INS_MOVSS: move_scalar(s, &o[0], &o[1], 4); return;
     case X86_INS_DIV: case X86_INS_IDIV: {
         uint8_t r = o->size >= 4 ? value(s, o, R_T0) : no_form(s);
         if (r != R_NO)

@@ -37,7 +37,7 @@ struct hr_py_plans {
     struct planvec plans;
     struct hr_map by_function;
     uint64_t subtype_traverse;
-    uint64_t thread;          /* a PyThreadState: the collector runs with one */
+    uint64_t thread, thread_at; /* a PyThreadState: the collector runs with one; where the interpreter keeps it, while nobody runs */
     struct hr_map heavy;      /* object -> 1 it may take as long as it takes, 0 it may not */
     struct hr_fuel pool;
     /* the run under way */
@@ -71,6 +71,22 @@ static uint64_t find_subtype_traverse(struct hr_py *py)
     return candidate[best];
 }
 
+/* While all threads sleep none is the running one. The collector is run by one all the same: the main interpreter's newest. */
+static void find_thread(const struct hr_py *py, struct hr_py_plans *p)
+{
+    const struct hr_cpython *c = py->c;
+    uint64_t at = 0, now;
+    if (!c->ninterp)
+        return;
+    p->thread = hr_py_word(c, c->interp[c->ninterp - 1], HR_PY_IS_THREADS);
+    if (c->runtime && hr_py_has(c, HR_PY_RT_TSTATE_CURRENT))
+        at = c->runtime + (uint64_t)c->at[HR_PY_RT_TSTATE_CURRENT];
+    else if (!c->runtime)
+        at = hr_py_symbol(c, "_PyThreadState_Current");
+    if (at && at % 8 == 0 && hr_image_word(py->img, at, &now) && !now)
+        p->thread_at = at;
+}
+
 enum hr_status hr_py_plans_open(struct hr_py *py)
 {
     struct hr_py_plans *p = hr_zalloc(1, sizeof *p);
@@ -83,8 +99,7 @@ enum hr_status hr_py_plans_open(struct hr_py *py)
     hr_map_init(&p->by_function, MAX_PLANS);
     hr_map_init(&p->heavy, MAX_HEAVY);
     p->subtype_traverse = find_subtype_traverse(py);
-    if (py->c->ninterp)
-        p->thread = hr_py_word(py->c, py->c->interp[py->c->ninterp - 1], HR_PY_IS_THREADS);
+    find_thread(py, p);
     uint64_t bytes = 0;
     for (size_t i = 0; i < py->img->segs.n; i++)
         bytes += py->img->segs.v[i].bytes.n;
@@ -208,7 +223,7 @@ static void on_read(void *ctx, uint64_t addr, uint64_t pointer_from)
 static enum hr_run_end run(struct hr_py_plans *p, const struct hr_py_plan *plan, uint64_t obj, struct hr_fuel *fuel)
 {
     const struct hr_run_calls calls = {on_visit, on_read, p->block, p->block_end, plan->known, &p->known_called,
-                                       p->thread, p};
+                                       p->thread, p->thread_at, p};
     p->visits.n = 0;
     p->known_called = false;
     p->nparts = 0;
