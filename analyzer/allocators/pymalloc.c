@@ -161,15 +161,15 @@ static enum hr_status read_arenas(struct pymalloc *a, uint64_t arenas, uint64_t 
 static uint64_t search_arenas(const struct pymalloc *a, uint64_t *max_ret)
 {
     const struct hr_image *img = a->py->image;
-    const struct hr_module *m = &img->modules.v[a->py->module];
+    uint64_t lo = a->py->data_lo, hi = a->py->data_hi;
     for (size_t s = 0; s < img->segs.n; s++) {
         const struct hr_segment *seg = &img->segs.v[s];
-        if (!(seg->flags & HR_SEG_W) || seg->addr + seg->msize <= m->lo || seg->addr > m->hi + (4 << 20))
+        if (!(seg->flags & HR_SEG_W) || seg->addr + seg->msize <= lo || seg->addr >= hi)
             continue;
         for (size_t off = 0; off + img->word <= seg->bytes.n; off += img->word) {
             uint64_t at = hr_word_load(seg->bytes.p + off, img->word, img->big);
             bool live = false;
-            if (!at || at & (img->word - 1u) || (at >= m->lo && at < m->hi) || !hr_image_find(img, at, NULL))
+            if (!at || at & (img->word - 1u) || (a->py->module != HR_NONE && at >= lo && at < img->modules.v[a->py->module].hi) || !hr_image_find(img, at, NULL))
                 continue;
             uint64_t first_addr;
             if (!hr_image_word(img, at, &first_addr) || !first_addr || first_addr & 0xfff)

@@ -6,9 +6,16 @@
 #include "analyzer/cli/py_cli.h"
 #include "analyzer/runtimes/cpython/tracemalloc.h"
 
+/* With what may be the reason: files that are missing, a version or build that is not read. */
 static int no_python(struct hr_cli *c)
 {
-    return hr_cli_error(HR_EXIT_INPUT, "there is no CPython in %s that heapray can read (heapray info says what there is)", c->opt.image);
+    int code = hr_cli_error(HR_EXIT_INPUT, "there is no CPython in %s that heapray can read (heapray info says what there is)", c->opt.image);
+    for (size_t i = 0; i < c->s->notes.list.n; i++) {
+        const struct hr_note *n = &c->s->notes.list.v[i];
+        if (n->level != HR_NOTE_INFO && (!strncmp(n->code, "python.", 7) || !strncmp(n->code, "core.module", 11)))
+            hr_cli_error(code, "note: %s", n->text);
+    }
+    return code;
 }
 
 struct hr_py *hr_cli_python(struct hr_cli *c, enum hr_status st, int *code)

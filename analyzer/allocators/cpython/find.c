@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "analyzer/allocators/cpython/layout.h"
+#include "analyzer/base/esc.h"
 
 uint64_t hr_py_uint(const struct hr_cpython *p, uint64_t base, enum hr_py_fact f, unsigned bytes)
 {
@@ -13,6 +14,9 @@ uint64_t hr_py_uint(const struct hr_cpython *p, uint64_t base, enum hr_py_fact f
 
 uint64_t hr_py_symbol(const struct hr_cpython *p, const char *name)
 {
+    uint64_t at = p->form.type_type ? hr_py_form_type(&p->form, name) : 0;
+    if (at || p->module == HR_NONE)
+        return at;
     const struct hr_sym *s = hr_sym_find(p->types, name, p->module);
     return s && s->kind != HR_SYM_TLS ? s->addr : 0;
 }
@@ -46,13 +50,11 @@ static uint32_t parse_version(const uint8_t *text, size_t n, size_t *len_ret)
 }
 
 /* sys.version is put together in a static buffer: "3.11.2 (main, …". 2.7 to 3.10 have no better place. */
-static uint32_t version_in_data(const struct hr_image *img, uint32_t module)
+static uint32_t version_in_data(const struct hr_image *img, uint64_t lo, uint64_t hi)
 {
-    const struct hr_module *m = &img->modules.v[module];
-    uint64_t slack = 4 << 20; /* .bss lies behind the file's mappings, without a name */
     for (size_t i = 0; i < img->segs.n; i++) {
         const struct hr_segment *s = &img->segs.v[i];
-        if (!(s->flags & HR_SEG_W) || s->addr + s->msize <= m->lo || s->addr > m->hi + slack)
+        if (!(s->flags & HR_SEG_W) || s->addr + s->msize <= lo || s->addr >= hi)
             continue;
         const uint8_t *p = s->bytes.p, *end = p + s->bytes.n;
         while (p && (p = memchr(p, '(', (size_t)(end - p)))) {
@@ -83,7 +85,7 @@ static uint32_t find_version(struct hr_cpython *p)
     at = hr_py_symbol(p, "Py_Version"); /* 3.11 and later */
     if (at && hr_image_uint(p->image, at, p->image->word, &v) && v >> 24 == 3)
         return (uint32_t)v;
-    return version_in_data(p->image, p->module);
+    return version_in_data(p->image, p->data_lo, p->data_hi);
 }
 
 static void spell_version(struct hr_cpython *p)
@@ -99,6 +101,8 @@ static void find_interpreters(struct hr_cpython *p)
     uint64_t at = p->runtime ? hr_py_word(p, p->runtime, HR_PY_RT_INTERP_HEAD) : 0;
     if (!p->runtime) { /* up to 3.6: a static list head; without symbols, the running thread leads to its interpreter */
         uint64_t head = hr_py_symbol(p, "interp_head"), current = hr_py_symbol(p, "_PyThreadState_Current");
+        if (!head && p->form.type_type)
+            head = hr_py_form_head(p);
         if (head)
             hr_image_word(p->image, head, &at);
         else if (current && hr_image_word(p->image, current, &at) && at)
@@ -123,6 +127,14 @@ static void main_first(struct hr_cpython *p)
         p->interp[i] = p->interp[--k];
         p->interp[k] = one;
     }
+}
+
+bool hr_cpython_owns(const struct hr_cpython *p, uint64_t addr)
+{
+    if (p->module == HR_NONE) /* the statics of a linked program lie together, in front of its heap */
+        return addr < p->form.statics_hi;
+    const struct hr_module *m = &p->image->modules.v[p->module];
+    return addr >= m->lo && addr < m->hi;
 }
 
 int64_t hr_py_interp_id(const struct hr_cpython *p, uint32_t n)
@@ -182,19 +194,62 @@ static enum hr_status recognise(struct hr_cpython *p)
                 "CPython %s: no debug information and no table fits its structures, so its objects are not read", p->version);
         return HR_UNSUPPORTED;
     }
+    if (!p->runtime && p->form.type_type && hr_py_minor(p) >= 0x0307) {
+        uint64_t head = hr_py_form_head(p);
+        p->runtime = head ? head - (uint64_t)p->at[HR_PY_RT_INTERP_HEAD] : 0;
+    }
     find_interpreters(p);
+    if (hr_py_minor(p) <= 0x0306 && !(p->generations = hr_py_symbol(p, "generations")))
+        p->generations = hr_py_form_generations(p); /* a static of gcmodule.c */
     main_first(p);
     settle_collector(p);
-    snprintf(p->evidence, sizeof p->evidence, "%s; layout from %s", p->runtime ? "_PyRuntime" : "PyType_Type", source);
+    snprintf(p->evidence, sizeof p->evidence, "%s; layout from %s", p->form.type_type ? "the shape of its types, no symbols" : p->runtime ? "_PyRuntime" : "PyType_Type", source);
     return HR_OK;
+}
+
+/* By symbols, else by shape; false: there is none. */
+static bool locate(struct hr_cpython *p)
+{
+    const struct hr_sym *type = hr_sym_find(p->types, "PyType_Type", HR_NONE);
+    enum { SLACK = 4 << 20 }; /* .bss lies behind the file's mappings, without a name */
+    if (type && hr_sym_find(p->types, "Py_Initialize", type->module)) {
+        const struct hr_module *m = &p->image->modules.v[type->module];
+        p->module = type->module;
+        p->type_type = type->addr;
+        p->data_lo = m->lo;
+        p->data_hi = m->hi + SLACK < m->hi ? UINT64_MAX : m->hi + SLACK;
+        p->runtime = hr_py_symbol(p, "_PyRuntime");
+        return true;
+    }
+    if (!hr_py_form_find(p->image, &p->form))
+        return false;
+    p->module = p->form.module;
+    p->type_type = p->form.type_type;
+    p->data_lo = p->form.lo;
+    p->data_hi = p->form.hi;
+    p->free_threaded = p->form.free_threaded;
+    p->runtime = hr_py_form_cookie(p->image, p->data_lo, p->data_hi);
+    return true;
+}
+
+/* Types are known by their names, which lie in read-only data: dumps leave it out. */
+static void note_missing(const struct hr_image *img, struct hr_notes *notes)
+{
+    for (size_t i = 0; i < img->modules.n; i++) {
+        const struct hr_module *m = &img->modules.v[i];
+        const char *path = hr_strs_get(img->strs, m->path), *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+        char text[512];
+        if ((m->state != HR_MOD_MISSING && m->state != HR_MOD_MISMATCH) || (strncmp(base, "libpython", 9) && strncmp(base, "python", 6)))
+            continue;
+        hr_note(notes, HR_NOTE_DEGRADED, "python.no_file",
+                "%s is not here%s: it has the names of Python's types, which a dump leaves out; give it with --sysroot (or --exe, if it is the executable)",
+                hr_escz(text, sizeof text, path), m->state == HR_MOD_MISMATCH ? ", but a file of another build" : "");
+    }
 }
 
 enum hr_status hr_cpython_find(const struct hr_image *img, struct hr_types *types, struct hr_notes *notes, struct hr_cpython **ret)
 {
     if (!types)
-        return HR_ABSENT;
-    const struct hr_sym *type = hr_sym_find(types, "PyType_Type", HR_NONE);
-    if (!type || !hr_sym_find(types, "Py_Initialize", type->module))
         return HR_ABSENT;
     struct hr_cpython *p = hr_zalloc(1, sizeof *p);
     if (!p)
@@ -202,10 +257,11 @@ enum hr_status hr_cpython_find(const struct hr_image *img, struct hr_types *type
     p->image = img;
     p->types = types;
     p->notes = notes;
-    p->module = type->module;
-    p->type_type = type->addr;
-    p->runtime = hr_py_symbol(p, "_PyRuntime");
-    enum hr_status st = recognise(p);
+    enum hr_status st = HR_ABSENT;
+    if (locate(p))
+        st = recognise(p);
+    else
+        note_missing(img, notes);
     if (st != HR_OK)
         hr_free(p);
     else

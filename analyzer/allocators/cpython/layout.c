@@ -63,11 +63,14 @@ static bool checks(const struct hr_cpython *p)
     if (!hr_py_has(p, HR_PY_OB_TYPE) || hr_py_word(p, p->type_type, HR_PY_OB_TYPE) != p->type_type)
         return false;
     return agrees(p, "PyType_Type", HR_PYS_HEAPTYPE) && agrees(p, "PyDict_Type", HR_PYS_DICT) &&
-           agrees(p, "PyUnicode_Type", HR_PYS_UNICODE);
+           agrees(p, "PyUnicode_Type", HR_PYS_UNICODE) && agrees(p, "PyList_Type", HR_PYS_LIST) && agrees(p, "PySet_Type", HR_PYS_SET) &&
+           agrees(p, "PyModule_Type", HR_PYS_MODULE) && agrees(p, "PyFunction_Type", HR_PYS_FUNCTION);
 }
 
 static bool try_dwarf(struct hr_cpython *p, char *source, size_t cap)
 {
+    if (p->module == HR_NONE)
+        return false;
     if (hr_types_load_module(p->types, p->module, NULL) != HR_OK)
         return false;
     for (unsigned i = 0; i < HR_PY_NFACTS; i++)

@@ -3,7 +3,7 @@
 
 #include "analyzer/runtimes/cpython/collector.h"
 
-enum { MAX_TRACKED = 1u << 30 };
+enum { ELSEWHERE = 1 << 16 /* tracked objects in no block that we know: a list is not longer than all blocks and these */ };
 
 static uint64_t collector_state(const struct hr_py *py, uint32_t interpreter)
 {
@@ -31,14 +31,14 @@ static uint64_t generation_at(const struct hr_py *py, uint32_t interpreter, unsi
     if (state && hr_py_has(c, HR_PY_GC_GENERATIONS))
         first = state + (uint64_t)c->at[HR_PY_GC_GENERATIONS];
     else if (!state && !interpreter && g < 3)
-        first = hr_py_symbol(c, "generations"); /* a static of gcmodule.c up to 3.6 */
+        first = c->generations;
     return first ? first + g * (uint64_t)c->at[HR_PYS_GENERATION] : 0;
 }
 
 static bool walk_list(const struct hr_py *py, uint64_t head, hr_py_tracked_fn *fn, void *ctx)
 {
     uint64_t at = hr_py_word(py->c, head, HR_PY_GC_NEXT), mask = py->minor >= 0x0308 ? ~3ull : ~0ull;
-    for (uint32_t n = 0; n < MAX_TRACKED; n++) {
+    for (uint64_t n = 0; n < (uint64_t)py->heap->n + ELSEWHERE; n++) {
         at &= mask;
         if (at == head)
             return true;

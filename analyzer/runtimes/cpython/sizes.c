@@ -38,8 +38,7 @@ static uint64_t keys_bytes(const struct hr_py *py, uint64_t keys)
 
 static bool static_object(const struct hr_py *py, uint64_t addr)
 {
-    const struct hr_module *m = &py->img->modules.v[py->c->module];
-    return addr >= m->lo && addr < m->hi;
+    return hr_cpython_owns(py->c, addr);
 }
 
 static uint64_t dict_size(const struct hr_py *py, uint64_t addr, uint64_t base)

@@ -89,6 +89,8 @@ static enum table_kind table_kind(struct hr_py *py, uint64_t addr, bool nested)
 /* A table is a block of malloc's of its size with hash and comparison functions in the interpreter's code: cheap to ask first. */
 static bool may_be_table(const struct hr_py *py, uint64_t at)
 {
+    if (py->c->module == HR_NONE)
+        return false; /* functions have no addresses there */
     const struct hr_module *m = &py->img->modules.v[py->c->module];
     uint64_t hash = hr_py_word(py->c, at, HR_PY_HASHTABLE_HASH), compare = hr_py_word(py->c, at, HR_PY_HASHTABLE_COMPARE);
     return hash >= m->lo && hash < m->hi && compare >= m->lo && compare < m->hi;
@@ -97,11 +99,10 @@ static bool may_be_table(const struct hr_py *py, uint64_t at)
 static bool search(struct hr_py *py, struct hr_py_tracetables *ret)
 {
     const struct hr_image *img = py->img;
-    const struct hr_module *m = &img->modules.v[py->c->module];
     for (size_t s = 0; s < img->segs.n; s++) {
         const struct hr_segment *seg = &img->segs.v[s];
         /* uninitialised data may be mapped behind the module's own pages */
-        if (!(seg->flags & HR_SEG_W) || seg->addr + seg->msize <= m->lo || seg->addr > m->hi + (4 << 20))
+        if (!(seg->flags & HR_SEG_W) || seg->addr + seg->msize <= py->c->data_lo || seg->addr >= py->c->data_hi)
             continue;
         for (size_t off = 0; off + img->word <= seg->bytes.n && !(ret->traces && ret->domains); off += img->word) {
             uint64_t at = hr_word_load(seg->bytes.p + off, img->word, img->big);
