@@ -111,6 +111,7 @@ def one(python, version):
         hr.ok(not bad, f"{version}: {len(arrays)} arrays: {what}", *bad)
     (freed,) = said_rows(said, "freed")[0]
     wrong = [hex(a) for a in freed if blocks.get(a, {}).get("type") != "NumPy cached block" or blocks[a]["owner"] or blocks[a]["reach"] != "reachable"]
+    wrong = [(a, blocks.get(int(a, 16))) for a in wrong]
     hr.ok(not wrong, f"{version}: {len(freed)} freed blocks that NumPy keeps are told from used ones", wrong)
     (kept,) = said_rows(said, "kept")[0]
     lost = [hex(k) for k in kept if objects.get(k, {}).get("reach") != "reachable"]

@@ -121,6 +121,8 @@ static enum hr_status static_floats(struct hr_py *py)
 /* malloc's blocks stay used in its accounts, but what is in them is stale: covered, though nobody owns them. */
 static enum hr_status cached_by_numpy(struct hr_py *py, hr_id id, const char *name)
 {
+    if (hr_bits_get(&py->covered, id))
+        return HR_OK;
     hr_bits_set(&py->covered, id);
     return cached(py, id, name);
 }

@@ -3,14 +3,14 @@
  * blocks as used; nobody uses them, and what they hold is stale.
  *
  * The tables have no symbol in a stripped NumPy. They are found by what they must be: bucket i holds blocks whose size malloc gives
- * to a request of i bytes. Each filled bucket votes for where its table would begin; the winner is believed if all 1024 fit. */
+ * to a request of i bytes. Each filled bucket votes for where its table would begin; a start is believed if all 1024 fit. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "analyzer/heap/builder.h"
 #include "analyzer/runtimes/cpython/py.h"
 
-enum { BUCKETS = 1024, DIM_BUCKETS = 16, PLACES = 7, MAX_DATA = 16 << 20, MAX_VOTES = 1 << 20, FEW_FILLED = 3 };
+enum { BUCKETS = 1024, DIM_BUCKETS = 16, PLACES = 7, UNSURE = 16, MOST_DIMS = 2 * 64 + 4, MAX_DATA = 16 << 20, MAX_VOTES = 1 << 20, MAX_TRIES = 4096, FEW_FILLED = 3 };
 
 struct search {
     struct hr_py *py;
@@ -59,6 +59,13 @@ static bool served(const struct hr_py *py, uint64_t size, uint64_t request)
     return size >= request && size <= rounded + step;
 }
 
+/* Dimensions may have been more when they were asked for: an axis that is removed leaves the block as it is. */
+static bool in_bucket(const struct hr_py *py, uint64_t size, uint64_t i, bool dims)
+{
+    unsigned word = py->img->word;
+    return dims ? size >= i * word && size <= MOST_DIMS * word : served(py, size, i);
+}
+
 static enum hr_status vote(struct search *s, uint64_t at, const uint64_t size[2])
 {
     unsigned each = 8 * s->py->img->word;
@@ -87,35 +94,42 @@ static int ascending(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* Does a table of n buckets for multiples of `unit` bytes begin at `at`? Calls `keep` for its blocks when that is asked for. */
-static bool table_at(struct search *s, uint64_t at, unsigned n, unsigned unit, hr_py_cached_fn *keep,
+/* How many buckets are filled if a table (of data, or of dimensions) begins at `at`; 0: none does. Calls `keep` for its blocks when that
+ * is asked for. */
+static unsigned table_at(struct search *s, uint64_t at, bool dims, hr_py_cached_fn *keep,
                      enum hr_status *st)
 {
-    unsigned filled = 0, each = 8 * s->py->img->word;
+    unsigned filled = 0, each = 8 * s->py->img->word, n = dims ? DIM_BUCKETS : BUCKETS;
     for (unsigned i = 0; i < n; i++) {
         hr_id ids[PLACES];
         uint64_t size[2];
         int k = bucket(s->py, at + i * each, ids, size);
-        if (k < 0 || (k && (!served(s->py, size[0], (uint64_t)i * unit) || !served(s->py, size[1], (uint64_t)i * unit))))
-            return false;
+        if (k < 0 || (k && (!in_bucket(s->py, size[0], i, dims) || !in_bucket(s->py, size[1], i, dims))))
+            return 0;
         filled += k > 0;
         for (int j = 0; keep && j < k && *st == HR_OK; j++)
-            *st = keep(s->py, ids[j], unit == 1 ? "NumPy data cache" : "NumPy dimensions cache");
+            *st = keep(s->py, ids[j], dims ? "NumPy dimensions cache" : "NumPy data cache");
     }
-    return unit == 1 ? filled >= FEW_FILLED : filled > 0;
+    return dims || filled >= FEW_FILLED ? filled : 0;
 }
 
-/* The start that most buckets vote for; 0: too few agree. */
+/* The start that most buckets vote for, of those where a whole table fits; 0: none. A block's size leaves some 16 starts open, so that
+ * wrong ones have nearly as many votes. */
 static uint64_t winner(struct search *s)
 {
+    enum hr_status st = HR_OK;
     uint64_t best = 0;
     size_t most = FEW_FILLED - 1;
+    unsigned tries = 0;
     if (s->votes.n)
         qsort(s->votes.v, s->votes.n, sizeof *s->votes.v, ascending);
-    for (size_t i = 0, next; i < s->votes.n; i = next) {
+    for (size_t i = 0, next; i < s->votes.n && tries < MAX_TRIES; i = next) {
         for (next = i + 1; next < s->votes.n && s->votes.v[next] == s->votes.v[i]; next++)
             ;
-        if (next - i > most) {
+        if (next - i <= most)
+            continue;
+        tries++;
+        if (table_at(s, s->votes.v[i], false, NULL, &st)) {
             most = next - i;
             best = s->votes.v[i];
         }
@@ -123,21 +137,36 @@ static uint64_t winner(struct search *s)
     return best;
 }
 
+/* The table of dimensions is the neighbour of the other: static variables of one file. Where that one begins is known to a few buckets. */
+static enum hr_status keep_dims(struct search *s, uint64_t data, hr_py_cached_fn *keep)
+{
+    unsigned each = 8 * s->py->img->word, most = 0, filled;
+    uint64_t where[] = {data - DIM_BUCKETS * each, data + BUCKETS * each}, best = 0;
+    enum hr_status st = HR_OK;
+    for (unsigned i = 0; i < 2; i++)
+        for (int near = -UNSURE; near <= UNSURE; near++) {
+            uint64_t at = where[i] + (uint64_t)(int64_t)(near * (int)each);
+            filled = table_at(s, at, true, NULL, &st);
+            if (filled > most) {
+                most = filled;
+                best = at;
+            }
+        }
+    if (best)
+        table_at(s, best, true, keep, &st);
+    return st;
+}
+
 static enum hr_status search_segment(struct hr_py *py, const struct hr_segment *seg, uint64_t lo, hr_py_cached_fn *keep)
 {
     struct search s = {.py = py, .seg = seg, .lo = lo, .votes.max = MAX_VOTES};
-    unsigned each = 8 * py->img->word, dims = DIM_BUCKETS * each;
     enum hr_status st = collect_votes(&s);
-    uint64_t data = st == HR_OK ? winner(&s) : 0;
-    if (data && table_at(&s, data, BUCKETS, 1, NULL, &st)) {
-        /* the other table is its neighbour: static variables of one file */
-        uint64_t where[] = {data + BUCKETS * each, data - dims};
-        for (unsigned i = 0; i < 2; i++)
-            if (table_at(&s, where[i], DIM_BUCKETS, py->img->word, NULL, &st)) {
-                table_at(&s, where[i], DIM_BUCKETS, py->img->word, keep, &st);
-                break;
-            }
-        table_at(&s, data, BUCKETS, 1, keep, &st);
+    uint64_t data = st == HR_OK || st == HR_LIMIT ? winner(&s) : 0;
+    if (data) {
+        st = HR_OK;
+        table_at(&s, data, false, keep, &st);
+        if (st == HR_OK)
+            st = keep_dims(&s, data, keep);
     }
     hr_u64vec_deinit(&s.votes);
     return st == HR_LIMIT ? HR_OK : st;
