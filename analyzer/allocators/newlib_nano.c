@@ -4,9 +4,12 @@
  * padding in between, which then holds minus its own distance from the size word. Free chunks are linked through the word
  * behind the size, in ascending order; whatever is not on that list is in use. Chunks follow each other from
  * __malloc_sbrk_start to the program break. picolibc keeps the break in __malloc_sbrk_top; with nano it is the program's own
- * variable. From picolibc 1.8.7 on the list leads to the word behind the size instead of to the size.
- * Layout: newlib/libc/stdlib/nano-mallocr.c; checked against images of newlib 3.3 and picolibc 1.8. */
+ * variable. From picolibc 1.8.7 on the list leads to the word behind the size instead of to the size; since 2026 bit 0 of
+ * the size is set while the chunk is free, and small ones may lie on lists of their own, one for each power of two, unsorted.
+ * Layout: newlib/libc/stdlib/nano-mallocr.c, picolibc's libc/stdlib/malloc.c; checked against images of newlib 3.3, picolibc 1.8,
+ * 1.8.10 and of August 2026. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "analyzer/allocators/embedded.h"
 
@@ -16,6 +19,8 @@ struct nano {
     bool pico;
     uint64_t start, end;
     uint64_t link;              /* what list pointers are beyond the chunk's start */
+    bool flagged;               /* bit 0 of sizes: free */
+    uint64_t buckets, nbuckets; /* __malloc_bucket_list */
     struct hr_u64vec free;      /* chunk addresses, ascending */
     uint32_t arena;
     bool corrupt;
@@ -23,7 +28,7 @@ struct nano {
 
 static const char *const own_names[] = {
     "__malloc_free_list", "__malloc_sbrk_start", "__malloc_sbrk_top", "__malloc_current_mallinfo", "__malloc_max_sbrked_mem",
-    "__malloc_max_total_mem", "__malloc_block", NULL,
+    "__malloc_max_total_mem", "__malloc_block", "__malloc_bucket_list", NULL,
 };
 
 static const char *name_of(const struct nano *a) { return a->pico ? "picolibc" : "newlib-nano"; }
@@ -51,14 +56,58 @@ static enum hr_status read_free(struct nano *a, uint64_t head)
     return HR_OK;
 }
 
+static int ascending(const void *x, const void *y)
+{
+    uint64_t a = *(const uint64_t *)x, b = *(const uint64_t *)y;
+    return a < b ? -1 : a > b;
+}
+
+/* One list of a bucket: as many members at most as the heap has room for. */
+static enum hr_status read_bucket(struct nano *a, uint64_t head)
+{
+    uint64_t w = a->img->word, left = (a->end - a->start) / (2 * w), size;
+    for (uint64_t at = head, last = head; at; last = at) {
+        uint64_t chunk = at - w;
+        if (chunk < a->start || chunk >= a->end || !hr_image_word(a->img, chunk, &size) || !(size & 1) || !left--) {
+            damage(a, "heap.corrupt.free-list", last, "a bucket's list of free chunks leads to none, or is a loop");
+            return HR_OK;
+        }
+        HR_TRY(hr_u64vec_push(&a->free, chunk));
+        if (!hr_image_word(a->img, at, &at))
+            return HR_OK;
+    }
+    return HR_OK;
+}
+
+static enum hr_status read_buckets(struct nano *a)
+{
+    uint64_t head;
+    for (uint64_t i = 0; i < a->nbuckets; i++)
+        if (hr_image_word(a->img, a->buckets + i * a->img->word, &head))
+            HR_TRY(read_bucket(a, head));
+    if (!a->nbuckets || a->free.n < 2)
+        return HR_OK;
+    qsort(a->free.v, a->free.n, sizeof *a->free.v, ascending);
+    size_t n = 1;
+    for (size_t i = 1; i < a->free.n; i++) {
+        if (a->free.v[i] != a->free.v[n - 1])
+            a->free.v[n++] = a->free.v[i];
+        else
+            damage(a, "heap.corrupt.free-list", a->free.v[i], "a chunk is on the lists of free chunks twice (freed twice?)");
+    }
+    a->free.n = n;
+    return HR_OK;
+}
+
 static uint64_t alignment(const struct nano *a) { return 2 * (uint64_t)a->img->word; }
 
 /* Size of the chunk at `at`, 0 when it is none. Minimum: size and link word. */
 static uint64_t size_at(const struct nano *a, uint64_t at, uint64_t limit)
 {
     uint64_t size, w = a->img->word;
-    if (!hr_image_word(a->img, at, &size) || size < 2 * w || size & (w - 1) || size > limit - at)
+    if (!hr_image_word(a->img, at, &size) || (size & ~(uint64_t)a->flagged) < 2 * w || size & (w - 1) & ~(uint64_t)a->flagged || (size & ~(uint64_t)a->flagged) > limit - at)
         return 0;
+    size &= ~(uint64_t)a->flagged;
     return size;
 }
 
@@ -105,8 +154,12 @@ static enum hr_status walk(void *self, uint64_t cookie, struct hr_builder *b)
             size = next_free(a, at, a->end) - at;
             continue;
         }
+        uint64_t word = 0;
+        if (a->flagged && hr_image_word(a->img, at, &word) && (word & 1) != is_free)
+            damage(a, "heap.corrupt.free-list", at, is_free ? "free: double free: a chunk on a list of free chunks is in use" : "a free chunk is on no list of free chunks");
+        is_free |= word & 1;
         uint64_t from = is_free ? at + a->img->word : user_of(a, at);
-        f += is_free;
+        f += f < a->free.n && a->free.v[f] == at;
         if (from < at + size)
             HR_TRY(hr_emit(b, from, at + size - from, is_free ? HR_FREE : HR_USED));
     }
@@ -114,10 +167,31 @@ static enum hr_status walk(void *self, uint64_t cookie, struct hr_builder *b)
     return HR_OK;
 }
 
+/* Are sizes flagged? Then a walk that knows nothing of flags stops at the first free chunk, and one that does comes to the end. */
+static enum hr_status decide_flag(struct nano *a, struct hr_allocator_in *in, uint64_t head, uint64_t limit, struct hr_u64vec *bounds)
+{
+    uint64_t w = a->img->word, size = 0, top, stop = bounds->v[bounds->n - 1], odd = 0;
+    a->buckets = hr_emb_symbol(in, "__malloc_bucket_list", &size);
+    a->nbuckets = a->buckets ? hr_min(size / w, 16) : 0;
+    if (!a->pico || !hr_emb_word(in, "__malloc_sbrk_top", &top) || stop >= top || !hr_image_word(a->img, stop, &size) || !(size & 1))
+        return HR_OK;
+    a->flagged = true;
+    bounds->n = 0;
+    HR_TRY(read_bounds(a, limit, bounds));
+    bool listed = head && hr_image_word(a->img, head - w, &odd) && odd & 1;
+    if (bounds->n && (hr_emb_has(bounds, top) || (listed && bounds->v[bounds->n - 1] > stop))) {
+        a->link = w;
+        return HR_OK;
+    }
+    a->flagged = false;
+    bounds->n = 0;
+    return read_bounds(a, limit, bounds);
+}
+
 /* Does the chunk walk meet the list's first member, or the word behind it? */
 static void decide_link(struct nano *a, uint64_t head, const struct hr_u64vec *bounds)
 {
-    if (a->pico && head && !hr_emb_has(bounds, head) && hr_emb_has(bounds, head - a->img->word))
+    if (a->pico && !a->flagged && head && !hr_emb_has(bounds, head) && hr_emb_has(bounds, head - a->img->word))
         a->link = a->img->word;
 }
 
@@ -149,10 +223,12 @@ static enum hr_status settle(struct nano *a, struct hr_allocator_in *in, uint64_
     if (!s)
         return HR_ABSENT;
     HR_TRY(read_bounds(a, s->addr + s->bytes.n, bounds));
+    HR_TRY(decide_flag(a, in, head, s->addr + s->bytes.n, bounds));
     decide_link(a, head, bounds);
     HR_TRY(find_end(a, in, bounds, how, sizeof how));
     HR_TRY(read_free(a, head));
-    HR_TRY(hr_emb_declare(in, name_of(a), "", how, (uint8_t)__builtin_ctz(a->img->word), 0, &a->arena));
+    HR_TRY(read_buckets(a));
+    HR_TRY(hr_emb_declare(in, name_of(a), a->flagged ? "2026" : a->link ? "1.8.7+" : "", how, (uint8_t)__builtin_ctz(a->img->word), 0, &a->arena));
     HR_TRY(hr_emb_own(in, own_names));
     if (a->pico) /* picolibc's sbrk(); a program's own of that name is skipped by what it holds */
         HR_TRY(hr_emb_own(in, (const char *const[]){"brk", NULL}));

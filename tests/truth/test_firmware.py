@@ -197,6 +197,30 @@ def freertos():
     smashed(r)
 
 
+def picolibc():
+    """The layouts of picolibc's versions, by an independent writer."""
+    why = firmware.missing("lm3s", "nano")
+    if why:
+        return skip("picolibc's versions", why)
+    for name, link, flag in (("1.8", 0, 0), ("1.8.7", 1, 0), ("2026", 1, 1)):
+        r = firmware.Run("lm3s", "nano", name="-pico-" + name,
+                         extra=[f"{hr.TOP}/tests/truth/prog/pico_heap.c", f"-DLINK={link}", f"-DFLAG={flag}", "-Dmalloc=own_malloc", "-Dfree=own_free",
+                                "-Dmallinfo=own_mallinfo"])
+        args = (r.image, "--elf", r.elf, "--regs", r.regs)
+        head, got = blocks(*args)
+        used = {a: b for a, b in got.items() if b["state"] == "used"}
+        eq(sorted(used), sorted(r.alive), f"picolibc {name}: the blocks in use")
+        eq(sum(b["size"] + 4 for b in got.values() if b["state"] == "free"), r.free, f"picolibc {name}: free bytes")
+        eq({a: b["reach"] for a, b in used.items() if b["reach"].startswith("leaked")}, {a: REACH[k] for a, k in r.lost.items()}, f"picolibc {name}: the leaks")
+        eq([n for n in head["notes"] if n["code"].startswith(("heap.", "roots."))], [], f"picolibc {name}: no complaint")
+    data = bytearray(open(r.ram, "rb").read())
+    first = sorted(a for a, b in got.items() if b["state"] == "free")[1]
+    data[first - 4 - r.base] &= 0xfe
+    open(hr.path("twice.bin"), "wb").write(data)
+    head, _ = blocks(f"{hr.path('twice.bin')}@{r.base:#x}", "--elf", r.elf, "--regs", r.regs)
+    ok(any(n["code"] == "heap.corrupt.free-list" and int(n["addr"], 16) == first - 4 for n in head["notes"]), "picolibc 2026: a chunk in use on a list is said", head["notes"])
+
+
 def smashed(r):
     """An overrun that writes over the next block's link is said, at that block, and what lies behind is still read."""
     data = bytearray(open(r.ram, "rb").read())
@@ -249,4 +273,4 @@ def tlsf():
     eq(sorted(a for a in got), sorted([*used, *free])[:sorted([*used, *free]).index(sorted(used)[2])], "TLSF: nothing is claimed past it")
 
 
-hr.main([containers, doubts, freertos, tlsf] + [lambda b=b: one(*b) for b in BUILDS])
+hr.main([containers, doubts, freertos, picolibc, tlsf] + [lambda b=b: one(*b) for b in BUILDS])
