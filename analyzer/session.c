@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "analyzer/base/limits.h"
+#include "analyzer/owners.h"
 #include "analyzer/runtimes/native_api.h"
 #include "analyzer/runtimes/rtos/rtos.h"
 #include "analyzer/sandbox.h"
@@ -117,6 +118,7 @@ void hr_session_close(struct hr_session *s)
         return;
     hr_survey_destroy(s->survey);
     hr_frag_destroy(s->frag);
+    hr_owners_destroy(s->owners);
     hr_typerowvec_deinit(&s->hist);
     hr_cyclevec_deinit(&s->cycles);
     hr_u32vec_deinit(&s->cycle_members);

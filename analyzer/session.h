@@ -60,6 +60,7 @@ struct hr_session {
     bool have_hist, have_type_retained;
     struct hr_frag *frag;
     struct hr_survey *survey;      /* survey.h */
+    struct hr_owners *owners;      /* owners.h */
     char error[512];               /* why the last stage failed, a sentence */
 };
 

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "analyzer/cli/cli.h"
+#include "analyzer/owners.h"
 
 /* Filters of the command line, resolved once. */
 struct filter {
@@ -44,9 +45,11 @@ static void json_block(struct hr_cli *c, struct hr_json *j, hr_id id, uint64_t a
     hr_json_str(j, "reach", reach ? hr_reach_name(reach) : NULL);
     hr_id owner = used && h->owner ? h->owner[id] : HR_NONE;
     if (owner != HR_NONE)
-        hr_json_addr(j, "owner", hr_node_addr(h, owner));
+        hr_json_addr(j, "owner", hr_owner_addr(h, owner));
     else
         hr_json_null(j, "owner");
+    if (s->owners && used)
+        hr_json_str(j, "owned", hr_owned_name(s->owners->of[id]));
     if (c->retained) {
         if (used && s->retained)
             hr_json_num(j, "retained", s->retained[id]);
@@ -116,6 +119,8 @@ static int run(struct hr_cli *c)
     enum hr_status st = hr_session_types(c->s);
     if (st == HR_OK)
         st = hr_session_reach(c->s);
+    if (st == HR_OK && (c->json || c->ndjson) && hr_runtimes_managed(c->s->runtimes))
+        st = hr_session_owners(c->s);
     if (st == HR_OK && c->retained)
         st = hr_session_dominators(c->s);
     if (!hr_cli_ok(c, st))

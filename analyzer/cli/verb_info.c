@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "analyzer/cli/cli.h"
+#include "analyzer/owners.h"
 #include "analyzer/runtimes/rtos/rtos.h"
 
 static uint64_t explained(const struct hr_session *s, uint64_t by[HR_EV_COUNT])
@@ -111,6 +112,26 @@ static void json_allocators(struct hr_cli *c, struct hr_json *j)
     hr_json_end(j);
 }
 
+/* used_bytes = explained_bytes + by_owner.unexplained; by_owner adds up to used_bytes. */
+static void json_owners(struct hr_cli *c, struct hr_json *j)
+{
+    const struct hr_owners *w = c->s->owners;
+    hr_json_arr(j, "by_allocator");
+    for (uint16_t a = 0; w && a < w->nallocators; a++) {
+        uint64_t all = hr_owners_used(w, a);
+        hr_json_obj(j, NULL);
+        hr_json_str(j, "allocator", c->s->heap->allocators.v[a].name);
+        hr_json_num(j, "used_bytes", all);
+        hr_json_num(j, "explained_bytes", all - w->bytes[a][HR_OWNED_NOT]);
+        hr_json_obj(j, "by_owner");
+        for (unsigned k = 0; k < HR_OWNED_CLASSES; k++)
+            hr_json_num(j, hr_owned_name(k), w->bytes[a][k]);
+        hr_json_end(j);
+        hr_json_end(j);
+    }
+    hr_json_end(j);
+}
+
 static void json_explained(struct hr_cli *c, struct hr_json *j)
 {
     uint64_t by[HR_EV_COUNT], heap = explained(c->s, by);
@@ -122,6 +143,7 @@ static void json_explained(struct hr_cli *c, struct hr_json *j)
         if (by[e])
             hr_json_num(j, hr_evidence_name(e), by[e]);
     hr_json_end(j);
+    json_owners(c, j);
     hr_json_end(j);
 }
 
@@ -249,6 +271,22 @@ static void text_explained(struct hr_cli *c)
             hr_outf(o, "  %10s  %6s  by %s\n", hr_cli_bytes(c, by[e]), hr_cli_pct(by[e], heap), hr_evidence_name(e));
 }
 
+/* For each allocator, whose its blocks in use are. */
+static void text_owners(struct hr_cli *c)
+{
+    const struct hr_owners *w = c->s->owners;
+    for (uint16_t a = 0; w && a < w->nallocators; a++) {
+        uint64_t all = hr_owners_used(w, a);
+        if (!all)
+            continue;
+        hr_outf(&c->out, "\nOwners: %s of %s in use of %s have one\n", hr_cli_pct(all - w->bytes[a][HR_OWNED_NOT], all), hr_cli_bytes(c, all),
+                c->s->heap->allocators.v[a].name);
+        for (unsigned k = 0; k < HR_OWNED_CLASSES; k++)
+            if (w->blocks[a][k])
+                hr_outf(&c->out, "  %10s  %6s  %s\n", hr_cli_bytes(c, w->bytes[a][k]), hr_cli_pct(w->bytes[a][k], all), hr_owned_phrase(k));
+    }
+}
+
 static void info_text(struct hr_cli *c)
 {
     struct hr_out *o = &c->out;
@@ -285,6 +323,7 @@ static void info_text(struct hr_cli *c)
     text_arenas(c);
     text_tasks(c);
     text_explained(c);
+    text_owners(c);
     text_modules(c);
     hr_cli_text_notes(c);
 }
@@ -292,6 +331,8 @@ static void info_text(struct hr_cli *c)
 static int run(struct hr_cli *c)
 {
     enum hr_status st = hr_session_types(c->s);
+    if (st == HR_OK && hr_runtimes_managed(c->s->runtimes))
+        st = hr_session_owners(c->s);
     if (!hr_cli_ok(c, st))
         return hr_cli_exit_of(st);
     if (c->json || c->ndjson)
@@ -305,6 +346,6 @@ const struct hr_verb hr_verb_info = {
     .name = "info", .args = "", .summary = "what the image is: threads, modules, allocators, share typed",
     .help = "Prints what the image is and how much of it heapray understands: format, processor, threads, modules with "
             "their debug information, allocators with every arena's sums, runtimes, and the share of the heap whose type "
-            "is known, by evidence.",
+            "is known, by evidence. Where there is a Python or MicroPython, also whose each allocator's memory is.",
     .needs_image = true, .types = true, .run = run,
 };

@@ -5,6 +5,7 @@
 
 #include "analyzer/cli/rules_cli.h"
 #include "analyzer/model.h"
+#include "analyzer/owners.h"
 #include "analyzer/runtimes/native_api.h"
 
 enum { TOP_TYPES = 8, TOP_SUSPECTS = 3 };
@@ -21,6 +22,8 @@ static enum hr_status compute(struct hr_cli *c, struct view *v)
     struct hr_session *s = c->s;
     HR_TRY(hr_session_type_retained(s));
     HR_TRY(hr_session_frag(s));
+    if (hr_runtimes_managed(s->runtimes))
+        HR_TRY(hr_session_owners(s));
     hr_model_init(v->model, s);
     HR_TRY(hr_rules_check(v->rules, &v->model->model));
     HR_TRY(hr_session_need(s, hr_rules_needs(v->rules)));
@@ -131,6 +134,11 @@ static void print_heap(struct hr_cli *c)
             hr_runtimes_managed(s->runtimes) ? ", garbage of the runtime included" : "");
     else if (s->leaks)
         put(&l, "; what is leaked cannot be known, memory that may hold pointers is missing");
+    for (uint16_t a = 0; s->owners && a < s->owners->nallocators; a++) {
+        uint64_t all = hr_owners_used(s->owners, a), not = s->owners->bytes[a][HR_OWNED_NOT];
+        if (all)
+            put(&l, "; %s of %s's bytes belong to somebody known", hr_cli_pct(all - not, all), s->heap->allocators.v[a].name);
+    }
     hr_out_wrap(&c->out, 0, l.text);
 }
 
