@@ -21,6 +21,8 @@ size_t hr_model_numpy(struct hr_table *t, struct hr_session *s); /* model_numpy.
 /* The tables and globals of a microcontroller's memory (model_survey.c). */
 size_t hr_model_survey(struct hr_table *t, struct hr_session *s);
 size_t hr_model_survey_globals(struct hr_global *g, struct hr_session *s);
+/* Wrong reference counts (model_pyrefs.c). */
+size_t hr_model_pyrefs(struct hr_table *t, struct hr_session *s);
 /* Why there are no rows about Python, NULL when there is one. ctx: the session. */
 const char *hr_model_no_python(void *ctx);
 /* "app.py:31" of the block by tracemalloc, or unknown. */

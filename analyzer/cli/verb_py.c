@@ -5,6 +5,7 @@
 #include "analyzer/cli/py_array.h"
 #include "analyzer/cli/py_cli.h"
 #include "analyzer/runtimes/cpython/tracemalloc.h"
+#include "analyzer/runtimes/cpython/audit.h"
 
 /* With what may be the reason: files that are missing, a version or build that is not read. */
 static int no_python(struct hr_cli *c)
@@ -48,6 +49,7 @@ struct listing {
     struct hr_cli *c;
     struct hr_py *py;
     struct hr_py_gc gc;
+    const struct hr_py_audit *audit;
     struct hr_u64vec statics;
     uint8_t *generation;   /* per block: 0-2, 3 frozen, 0xff not tracked */
     unsigned current;
@@ -99,7 +101,11 @@ static void json_object(struct listing *l, struct hr_json *j, uint64_t addr, con
         hr_json_str(j, "refcount", "immortal");
     else
         hr_json_int(j, "refcount", hr_py_refcount(py, addr));
-    hr_json_null(j, "refs_found");
+    uint64_t found = hr_py_found(py, l->audit, addr);
+    if (found != UINT64_MAX)
+        hr_json_num(j, "refs_found", found);
+    else
+        hr_json_null(j, "refs_found");
     json_gc(l, j, id, t);
     hr_json_str(j, "reach", id != HR_NONE && h->reach && h->reach[id] ? hr_reach_name(h->reach[id]) : NULL);
     hr_json_bool(j, "garbage", in_sorted(&l->gc.garbage, addr));
@@ -179,6 +185,8 @@ static int run_objects(struct hr_cli *c)
     enum hr_status st = l.generation ? hr_py_gc_predict(l.py, &l.gc) : HR_NOMEM;
     if (st == HR_OK)
         st = hr_py_statics(l.py, &l.statics);
+    if (st == HR_OK && (c->json || c->ndjson))
+        st = hr_py_audit(l.py, &l.audit);
     if (st == HR_OK)
         st = hr_py_tracemalloc(l.py);
     if (st == HR_OK) {

@@ -32,7 +32,7 @@ static void drop_ref(void *ctx, uint64_t target, uint32_t off, enum hr_py_ref ki
 {
     struct dying *d = ctx;
     (void)surety;
-    bool counted = kind == HR_PR_STRONG || kind == HR_PR_UNVISITED || kind == HR_PR_TYPE;
+    bool counted = kind == HR_PR_STRONG || kind == HR_PR_UNVISITED || kind == HR_PR_TYPE || kind == HR_PR_COUNTED;
     bool in_frame = off != UINT32_MAX && off >= d->from;
     if (counted && in_frame == d->closing)
         drop(d, target);
@@ -180,7 +180,7 @@ static void revive_ref(void *ctx, uint64_t target, uint32_t off, enum hr_py_ref 
     struct dying *d = ctx;
     hr_id id = hr_py_node(d->py, target);
     (void)surety;
-    if (id == HR_NONE || kind == HR_PR_PART || kind == HR_PR_WEAK || kind == HR_PR_UNVISITED || (d->closing && off < d->from))
+    if (id == HR_NONE || kind == HR_PR_PART || kind == HR_PR_WEAK || kind == HR_PR_UNVISITED || kind == HR_PR_COUNTED || (d->closing && off < d->from))
         return;
     if (hr_bits_get(d->garbage, id) && hr_bits_claim(&d->revived, id) && hr_u32vec_push(&d->todo, id) != HR_OK)
         d->failed = true;

@@ -68,7 +68,7 @@ bool hr_py_gc_list(struct hr_py *py, unsigned generation, hr_py_tracked_fn *fn, 
 }
 
 /* Does the collector's head in front of the object say that it is tracked? True also while it is in the collector's hands. */
-static bool tracked(const struct hr_py *py, uint64_t obj)
+bool hr_py_is_tracked(const struct hr_py *py, uint64_t obj)
 {
     uint64_t head = obj - (uint64_t)py->c->at[HR_PYS_GC_HEAD];
     if (py->minor >= 0x0308)
@@ -79,12 +79,20 @@ static bool tracked(const struct hr_py *py, uint64_t obj)
     return (py->minor < 0x0300 ? refs : refs >> 1) != -2; /* _PyGC_REFS_UNTRACKED, above the bit "finalized" in 3.x */
 }
 
+/* During a collection one of the two links holds a count. */
+bool hr_py_is_linked(const struct hr_py *py, uint64_t obj)
+{
+    uint64_t head = obj - (uint64_t)py->c->at[HR_PYS_GC_HEAD], mask = py->minor >= 0x0308 ? ~3ull : ~0ull;
+    uint64_t next = hr_py_word(py->c, head, HR_PY_GC_NEXT) & mask, prev = hr_py_word(py->c, head, HR_PY_GC_PREV) & mask;
+    return (hr_py_word(py->c, next, HR_PY_GC_PREV) & mask) == head || (hr_py_word(py->c, prev, HR_PY_GC_NEXT) & mask) == head;
+}
+
 void hr_py_gc_tracked(struct hr_py *py, hr_py_tracked_fn *fn, void *ctx)
 {
     for (hr_id id = 0; id < py->heap->n; id++)
         if (py->object[id] != HR_NONE && py->types.v[py->object[id]].flags & HR_PYF_GC) {
             uint64_t obj = hr_py_addr(py, id);
-            if (tracked(py, obj))
+            if (hr_py_is_tracked(py, obj))
                 fn(ctx, obj);
         }
 }

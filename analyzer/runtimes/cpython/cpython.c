@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "analyzer/runtimes/cpython/arrays.h"
+#include "analyzer/runtimes/cpython/audit.h"
 #include "analyzer/runtimes/cpython/links.h"
 #include "analyzer/runtimes/cpython/plan.h"
 #include "analyzer/runtimes/cpython/stacks.h"
@@ -25,6 +26,7 @@ static void py_close(void *self)
     hr_free(py->owner);
     hr_bits_deinit(&py->covered);
     hr_py_plans_close(py);
+    hr_py_audit_free(py->audit);
     hr_py_tracing_free(py->tracing);
     hr_free(py->guards.front);
     hr_free(py->c);
@@ -34,8 +36,13 @@ static void py_close(void *self)
 /* ---- parts: blocks that objects own (list items, keys tables …) ---- */
 void hr_py_note_part(struct hr_py *py, hr_id owner, hr_id id, uint64_t into, uint8_t surety)
 {
-    if (into || py->object[id] != HR_NONE || py->heap->state[id] != HR_USED)
+    if (into || py->heap->state[id] != HR_USED)
         return;
+    if (py->object[id] != HR_NONE) {
+        if (surety != HR_SURE_EXACT || id == owner || py->types.v[py->object[id]].pre)
+            return;
+        py->object[id] = HR_NONE; /* a short text in a block whose second word is left from an object */
+    }
     /* who merely points at it (a buffer's exporter is not its views) gives way to who says that it owns it */
     if (py->owner[id] == HR_NONE || (surety == HR_SURE_EXACT && !hr_bits_get(&py->covered, id)))
         py->owner[id] = owner;
@@ -114,7 +121,7 @@ static void push_edge(void *ctx, uint64_t target, uint32_t off, enum hr_py_ref k
 {
     struct edge_ctx *e = ctx;
     uint64_t into;
-    if (kind == HR_PR_WEAK || kind == HR_PR_VISITED)
+    if (kind == HR_PR_WEAK || kind == HR_PR_VISITED || kind == HR_PR_COUNTED)
         return;
     hr_id id = hr_heap_at(e->py->heap, target, &into);
     if (id == HR_NONE || id == e->node)
@@ -151,7 +158,7 @@ static bool py_links(void *self, hr_id node, hr_link_fn *emit, void *ctx)
         emit(ctx, type, HR_SURE_EXACT);
     for (uint32_t i = 0; i < n; i++) {
         unsigned kind = how[i] & HR_PL_KIND;
-        if (to[i] != node && kind != HR_PR_WEAK && kind != HR_PR_VISITED)
+        if (to[i] != node && kind != HR_PR_WEAK && kind != HR_PR_VISITED && kind != HR_PR_COUNTED)
             emit(ctx, to[i], how[i] >> HR_PL_SURETY_SHIFT & HR_PL_SURETY);
     }
     return true;

@@ -74,6 +74,7 @@ static void lru_refs(const struct hr_py_out *o)
         if (hr_py_node(py, link) == HR_NONE || hr_py_word_at(py, link + 2 * word) != before)
             return;
         before = link;
+        hr_py_give(o, link, UINT64_MAX, HR_PR_COUNTED, HR_SURE_EXACT); /* the ring's own, beside that of the dict */
         hr_py_give(o, hr_py_word_at(py, link + 5 * word), UINT64_MAX, HR_PR_VISITED, HR_SURE_EXACT);
         hr_py_give(o, hr_py_word_at(py, link + 6 * word), UINT64_MAX, HR_PR_VISITED, HR_SURE_EXACT);
         if (py->minor >= 0x030b)
@@ -170,10 +171,7 @@ void hr_py_type_refs(const struct hr_py_out *o, uint64_t end)
 
 uint64_t hr_py_frame_end(const struct hr_py *py, uint64_t frame)
 {
-    uint64_t type = hr_py_word(py->c, frame, HR_PY_OB_TYPE), size = hr_py_word(py->c, type, HR_PY_TP_BASICSIZE), word = py->img->word;
-    uint64_t first = (uint64_t)py->c->at[HR_PY_FRAME_IFRAME] + word;
-    uint64_t f = hr_py_word(py->c, frame, HR_PY_FRAME_IFRAME);
-    if (f > frame && f - frame < size)
-        return f;
-    return size > first && size < 1024 ? frame + size : frame + first;
+    /* f_trace and the word of f_lineno; then f_extra_locals and f_locals_cache (3.13), f_overwritten_fast_locals (3.14) */
+    unsigned more = py->minor < 0x030d ? 2 : py->minor == 0x030d ? 4 : 5;
+    return frame + (uint64_t)py->c->at[HR_PY_FRAME_IFRAME] + (1 + more) * py->img->word;
 }

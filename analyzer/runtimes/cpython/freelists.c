@@ -42,6 +42,13 @@ static uint32_t dead_object(struct hr_py *py, const uint8_t *p, uint64_t size)
     return HR_NONE;
 }
 
+uint32_t hr_py_dead_object(struct hr_py *py, hr_id id)
+{
+    uint64_t size = hr_py_usable(py, id);
+    struct hr_span b = hr_image_peek(py->img, hr_block_addr(py->heap, id) + hr_py_guard(py, id), hr_min(size, 64));
+    return size >= (uint64_t)py->c->at[HR_PYS_OBJECT] && b.n >= hr_min(size, 64) ? dead_object(py, b.p, size) : HR_NONE;
+}
+
 static enum hr_status dead_objects(struct hr_py *py)
 {
     const struct hr_heap *h = py->heap;

@@ -47,6 +47,17 @@ static enum hr_status guarded(struct hr_py *py, hr_id id, unsigned guard)
     return HR_OK;
 }
 
+/* A small block that is malloc's holds an object only where pymalloc is not used: rather something of C, with what an object left behind
+ * it. Instances of Python classes are tracked as long as they live. */
+static bool left_behind(struct hr_py *py, uint32_t region, uint64_t obj, uint64_t size, const struct hr_py_type *t)
+{
+    enum { PYMALLOC_MOST = 512 };
+    const struct hr_heap *h = py->heap;
+    if (size > PYMALLOC_MOST || !(t->flags & HR_PYF_GC) || !strcmp(h->allocators.v[h->arenas.v[h->regions.v[region].arena].allocator].name, "pymalloc"))
+        return false;
+    return hr_py_is_tracked(py, obj) ? !hr_py_is_linked(py, obj) : (t->flags & HR_PYF_HEAPTYPE) != 0;
+}
+
 enum hr_status hr_py_find_objects(struct hr_py *py)
 {
     const struct hr_heap *h = py->heap;
@@ -67,7 +78,9 @@ enum hr_status hr_py_find_objects(struct hr_py *py)
         unsigned guard = hr_py_guard_in(py, b.p, size, addr);
         if (guard)
             HR_TRY(guarded(py, id, guard));
-        py->object[id] = object_in(py, b.p + guard, guard ? hr_py_usable(py, id) : size);
+        uint32_t t = object_in(py, b.p + guard, guard ? hr_py_usable(py, id) : size);
+        if (t == HR_NONE || !left_behind(py, it.region, addr + guard + py->types.v[t].pre, size, hr_py_type(py, t)))
+            py->object[id] = t;
     }
     return HR_OK;
 }

@@ -256,7 +256,8 @@ static void give_visit(const struct hr_py_out *o, const struct hr_py_type *t, st
         if (v.from >= o->obj && nth < SEEN_WORDS)
             seen[nth / 64] |= 1ull << nth % 64;
         bool type = v.from == o->obj + (uint64_t)o->py->c->at[HR_PY_OB_TYPE];
-        hr_py_give(o, v.value, v.from >= o->obj ? v.from : UINT64_MAX, type ? HR_PR_VISITED : HR_PR_STRONG, HR_SURE_EXACT);
+        bool ring = t->extension == HR_PX_LRU_CACHE && nth < 64 && t->borrowed >> nth & 1; /* its reader counts the links (3.6 visits them) */
+        hr_py_give(o, v.value, v.from >= o->obj ? v.from : UINT64_MAX, type || ring ? HR_PR_VISITED : HR_PR_STRONG, HR_SURE_EXACT);
         return;
     }
     hr_id in = v.from ? hr_py_block_at(o->py, v.from, &into) : HR_NONE;
@@ -281,7 +282,7 @@ struct only_parts { hr_py_ref_fn *fn; void *ctx; };
 static void give_part(void *ctx, uint64_t target, uint32_t off, enum hr_py_ref kind, uint8_t surety)
 {
     const struct only_parts *p = ctx;
-    if (kind == HR_PR_PART)
+    if (kind == HR_PR_PART || kind == HR_PR_COUNTED)
         p->fn(p->ctx, target, off, kind, surety);
 }
 

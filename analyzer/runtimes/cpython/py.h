@@ -105,6 +105,7 @@ struct hr_py {
     struct hr_pysamevec same;
     struct hr_pycontainervec containers;
     struct hr_py_links links;
+    struct hr_py_audit *audit; /* audit.h; NULL until asked for */
     struct hr_py_tracing *tracing; /* tracemalloc.h; NULL until asked for */
     struct hr_py_arrays *arrays; /* arrays.h; NULL until asked for */
     uint8_t numpy;          /* major version of NumPy, once a dtype has told it */
@@ -148,6 +149,8 @@ bool hr_py_immortal(const struct hr_py *py, uint64_t addr);
 /* ---- freelists.c ---- */
 /* Relabels the blocks of freed objects that the interpreter keeps; after objects and parts are known. */
 enum hr_status hr_py_find_freelists(struct hr_py *py) HR_MUST;
+/* Type of the freed object (count 0) that a block still holds; HR_NONE when there is none. */
+uint32_t hr_py_dead_object(struct hr_py *py, hr_id id);
 
 /* ---- numpy_cache.c: blocks that NumPy keeps for its next arrays ---- */
 typedef enum hr_status hr_py_cached_fn(struct hr_py *py, hr_id block, const char *name);
@@ -170,6 +173,7 @@ enum hr_py_ref {
     HR_PR_PART,      /* a block it owns: list items, keys table … */
     HR_PR_WEAK,      /* not counted */
     HR_PR_VISITED,   /* visited by tp_traverse, but counted as a reference of another object */
+    HR_PR_COUNTED,   /* counted beside another of the same object, and no more: no edge */
 };
 /* target: address of an object, or of a block (PART). off: of the word within the object, UINT32_MAX when in a part. */
 typedef void hr_py_ref_fn(void *ctx, uint64_t target, uint32_t off, enum hr_py_ref kind, uint8_t surety);
@@ -192,6 +196,9 @@ enum { HR_PY_REPR = 4096 }; /* room for an int of 4096 bits */
 char *hr_py_repr(struct hr_py *py, uint64_t addr, bool contents, char *buf, size_t cap);
 
 /* ---- collector.c ---- */
+/* Does the collector's head in front of a GC object say that it is tracked; do its neighbours on a list agree? */
+bool hr_py_is_tracked(const struct hr_py *py, uint64_t obj);
+bool hr_py_is_linked(const struct hr_py *py, uint64_t obj);
 struct hr_py_gc_state {        /* one collector: the interpreter's, the process's up to 3.8 */
     int64_t id;                /* of the interpreter; 0 is the main one */
     bool enabled, collecting, broken;

@@ -193,7 +193,8 @@ static void set_refs(const struct hr_py_out *o)
     uint64_t left = small ? 8 * 2 * word : hr_py_block_left(py, table);
     if (!small)
         hr_py_give(o, table, o->obj + (uint64_t)py->c->at[HR_PY_SET_TABLE], HR_PR_PART, HR_SURE_EXACT);
-    uint64_t used = hr_py_word(py->c, o->obj, HR_PY_SET_USED), seen = 0;
+    /* 2.7 counts what it has removed: a string that stands for it is the key then */
+    uint64_t used = hr_py_word(py->c, o->obj, py->minor < 0x0300 ? HR_PY_SET_FILL : HR_PY_SET_USED), seen = 0;
     for (uint64_t i = 0; i < n && (i + 1) * 2 * word <= left && seen < used; i++) {
         uint64_t key = hr_py_word_at(py, table + i * 2 * word + key_off), hash = hr_py_word_at(py, table + i * 2 * word + (word - key_off));
         /* a removed entry's key is a static dummy object; its hash is -1 from 3.6 on */
@@ -235,6 +236,11 @@ static void interpreter_frame(const struct hr_py_out *o, uint64_t f)
         hr_py_give_array(o, plus, n, HR_SURE_EXACT);
     for (uint64_t i = 0; top < 0 && i < n; i++) /* counted, but its traversal stops at the stack's top, which is not kept */
         hr_py_give(o, hr_py_word_at(py, plus + i * word), plus + i * word, HR_PR_UNVISITED, HR_SURE_EXACT);
+}
+
+void hr_py_iframe_refs(struct hr_py *py, uint64_t frame, hr_py_ref_fn *fn, void *ctx)
+{
+    interpreter_frame(&(struct hr_py_out){py, fn, ctx, frame, 0, 0}, frame);
 }
 
 static void frame_refs(const struct hr_py_out *o)
@@ -288,6 +294,8 @@ static void generator_refs(const struct hr_py_out *o, const struct hr_py_type *t
     int8_t state = (int8_t)hr_py_uint(py->c, o->obj, HR_PY_GEN_FRAME_STATE, 1);
     if (state < 4) /* FRAME_CLEARED */
         interpreter_frame(o, frame);
+    else if (py->minor >= 0x030c) /* which leaves the code to the generator's end */
+        hr_py_give(o, hr_py_word(py->c, frame, HR_PY_IFRAME_CODE), frame + (uint64_t)py->c->at[HR_PY_IFRAME_CODE], HR_PR_STRONG, HR_SURE_EXACT);
 }
 
 /* A deque's blocks: 64 items between the links to both neighbours; 2.7 has no ob_size, 62 items, and the links behind them. */

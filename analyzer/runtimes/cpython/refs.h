@@ -31,6 +31,8 @@ uint64_t hr_py_dict_slot(const struct hr_py *py, uint64_t obj, const struct hr_p
 
 /* ---- buffers.c: array.array, memoryview, what it shows of, ctypes ---- */
 void hr_py_buffer_refs(const struct hr_py_out *o, const struct hr_py_type *t);
+/* What a frame record (3.11 on) counts: its function, code, locals and value stack. */
+void hr_py_iframe_refs(struct hr_py *py, uint64_t frame, hr_py_ref_fn *fn, void *ctx);
 
 /* What the reader for its kind knows of an object: the references, and up to where the object's own words are explained by them. */
 void hr_py_kind_refs(const struct hr_py_out *o, const struct hr_py_type *t);

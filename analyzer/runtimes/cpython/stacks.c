@@ -95,7 +95,7 @@ static bool shown(const struct hr_py *py, const struct hr_py_frame *f)
     return owner < C_STACK && last_instruction(py, f) >= traceable * 2;
 }
 
-static uint64_t innermost(const struct hr_py *py, uint64_t tstate)
+uint64_t hr_py_innermost(const struct hr_py *py, uint64_t tstate)
 {
     if (hr_py_has(py->c, HR_PY_TS_FRAME))
         return hr_py_word(py->c, tstate, HR_PY_TS_FRAME);
@@ -108,7 +108,7 @@ bool hr_py_next_frame(struct hr_py_walk *w, uint64_t tstate, struct hr_py_frame 
 {
     struct hr_py *py = w->py;
     bool records = py->minor >= 0x030b;
-    uint64_t at = f->addr ? hr_py_word(py->c, f->addr, records ? HR_PY_IFRAME_PREVIOUS : HR_PY_FRAME_BACK) : innermost(py, tstate);
+    uint64_t at = f->addr ? hr_py_word(py->c, f->addr, records ? HR_PY_IFRAME_PREVIOUS : HR_PY_FRAME_BACK) : hr_py_innermost(py, tstate);
     for (uint32_t skipped = 0; at && !(at & (py->img->word - 1u)) && skipped < HR_PY_MAX_FRAMES; skipped++) {
         f->addr = at;
         f->code = hr_py_word(py->c, at, records ? HR_PY_IFRAME_CODE : HR_PY_FRAME_CODE);

@@ -36,6 +36,8 @@ struct hr_py_frame {
 void hr_py_walk_init(struct hr_py_walk *w, struct hr_py *py);
 /* Thread states of an interpreter, newest first. cursor starts as 0; false at the end. */
 bool hr_py_next_thread(struct hr_py_walk *w, uint64_t interp, uint64_t *cursor, struct hr_py_thread *ret);
+/* The frame (object or record) a thread is in; 0: none. */
+uint64_t hr_py_innermost(const struct hr_py *py, uint64_t tstate);
 /* Innermost frame first; f->addr = 0 before the first call. False at the end. */
 bool hr_py_next_frame(struct hr_py_walk *w, uint64_t tstate, struct hr_py_frame *f);
 /* The line a frame is at; 0 unknown. */

@@ -1,0 +1,150 @@
+/* What of the surplus the interpreter's own start explains, and a guess at who leaked the rest. */
+#include <stdio.h>
+#include <string.h>
+
+#include "analyzer/runtimes/cpython/audit.h"
+#include "analyzer/runtimes/cpython/refs.h"
+#include "analyzer/runtimes/cpython/scan.h"
+
+/* ---- once ---- */
+static bool c_module(const struct hr_py *py, uint64_t module)
+{
+    return py->minor >= 0x0300 && hr_py_word_at(py, module + (uint64_t)py->c->at[HR_PY_MODULE_DICT] + py->img->word) != 0; /* md_def */
+}
+
+static bool c_type(const struct hr_py *py, uint64_t dealloc, uint64_t type)
+{
+    return !(hr_py_word(py->c, type, HR_PY_TP_FLAGS) & HR_PYF_HEAPTYPE) || hr_py_word(py->c, type, HR_PY_TP_DEALLOC) != dealloc;
+}
+
+static enum hr_status note_dict(struct hr_py *py, uint64_t dealloc, uint64_t addr, uint32_t type, struct hr_map *dicts)
+{
+    const struct hr_py_type *t = type == HR_NONE ? NULL : hr_py_type(py, type);
+    uint64_t dict = 0;
+    if (t && t->kind == HR_PK_MODULE && c_module(py, addr))
+        dict = hr_py_word(py->c, addr, HR_PY_MODULE_DICT);
+    else if (t && t->kind == HR_PK_TYPE && c_type(py, dealloc, addr))
+        dict = hr_py_word(py->c, addr, HR_PY_TP_DICT);
+    return dict ? hr_map_put(dicts, dict, 1) : HR_OK;
+}
+
+enum hr_status hr_py_c_dicts(struct hr_py *py, struct hr_map *dicts)
+{
+    struct hr_u64vec statics = {0};
+    uint64_t dealloc = hr_py_subtype_dealloc(py);
+    enum hr_status st = hr_py_statics(py, &statics);
+    for (size_t i = 0; i < statics.n && st == HR_OK; i++)
+        st = note_dict(py, dealloc, statics.v[i], hr_py_object_type(py, statics.v[i]), dicts);
+    for (hr_id id = 0; id < py->heap->n && st == HR_OK; id++) {
+        uint8_t kind = py->object[id] == HR_NONE ? HR_PK_NONE : hr_py_type(py, py->object[id])->kind;
+        if (kind == HR_PK_MODULE || kind == HR_PK_TYPE)
+            st = note_dict(py, dealloc, hr_py_addr(py, id), py->object[id], dicts);
+    }
+    hr_u64vec_deinit(&statics);
+    return st;
+}
+
+static bool is_atom(uint8_t kind)
+{
+    return kind == HR_PK_STR || kind == HR_PK_BYTES || kind == HR_PK_INT || kind == HR_PK_INT2 || kind == HR_PK_FLOAT;
+}
+
+/* The code that makes C modules, C types and the constants in their dicts runs once, and the interpreter's own forgets a reference here
+ * and there (the module _warnings up to 3.8, SEM_VALUE_MAX of _multiprocessing): one reference to one object, and never more. */
+static bool made_once(struct hr_py *py, uint64_t dealloc, const struct hr_py_count *c)
+{
+    char text[16];
+    uint8_t kind = hr_py_type(py, c->type)->kind;
+    if (c->difference != 1)
+        return false;
+    if (kind == HR_PK_MODULE)
+        return c_module(py, c->addr);
+    if (kind == HR_PK_TYPE)
+        return c_type(py, dealloc, c->addr);
+    if (c->in_c_dict && (is_atom(kind) || (kind == HR_PK_OBJECT && c_type(py, dealloc, hr_py_type(py, c->type)->addr))))
+        return true;
+    /* the name by which the interpreter looks its main module up */
+    return kind == HR_PK_STR && (py->minor == 0x0307 || py->minor == 0x0308) && hr_py_text(py, c->addr, text, sizeof text) && !strcmp(text, "__main__");
+}
+
+static void take_out(struct hr_py *py, struct hr_py_audit *a)
+{
+    uint64_t dealloc = hr_py_subtype_dealloc(py);
+    size_t kept = 0;
+    for (size_t i = 0; i < a->surplus.n; i++) {
+        bool once = made_once(py, dealloc, &a->surplus.v[i]);
+        a->skipped[HR_PS_ONCE] += once;
+        a->audited -= once;
+        if (!once)
+            a->surplus.v[kept++] = a->surplus.v[i];
+    }
+    a->surplus.n = kept;
+}
+
+/* ---- who ---- */
+static const char *base_name(const struct hr_py *py, uint32_t module)
+{
+    const char *path = hr_strs_get(py->img->strs, py->img->modules.v[module].path), *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* A shared object that Python has loaded as a module. `foreign`: not one of the standard library's. */
+static bool extension(const struct hr_py *py, uint32_t module, bool foreign)
+{
+    if (module == HR_NONE || module == py->c->module)
+        return false;
+    const char *path = hr_strs_get(py->img->strs, py->img->modules.v[module].path), *base = base_name(py, module);
+    bool standard = strstr(path, "/lib-dynload/") != NULL;
+    bool module_like = standard || strstr(base, ".cpython-") || strstr(base, ".abi3.so") || strstr(path, "-packages/");
+    return module_like && !(foreign && standard);
+}
+
+/* The module whose code an object's type comes from: a static type lies in its data, a heap type has its functions. */
+static uint32_t module_of_type(const struct hr_py *py, const struct hr_py_type *t)
+{
+    uint32_t m = hr_image_module_at(py->img, t->addr);
+    if (m == HR_NONE && t->flags & HR_PYF_HEAPTYPE)
+        m = hr_image_module_at(py->img, hr_py_word(py->c, t->addr, HR_PY_TP_DEALLOC));
+    return m;
+}
+
+static uint32_t only_foreign(const struct hr_py *py)
+{
+    uint32_t only = HR_NONE;
+    for (uint32_t m = 0; m < py->img->modules.n; m++) {
+        if (!extension(py, m, true))
+            continue;
+        if (only != HR_NONE)
+            return HR_NONE;
+        only = m;
+    }
+    return only;
+}
+
+static enum hr_status guess(struct hr_py *py, struct hr_py_count *c, uint32_t alone)
+{
+    uint32_t m = module_of_type(py, hr_py_type(py, c->type));
+    if (extension(py, m, false))
+        return hr_strs_addf(py->img->strs, &c->culprit, "%s, whose type it is", base_name(py, m));
+    for (uint32_t i = 0; i < c->nholders; i++) {
+        uint64_t at = c->holder[i].addr;
+        hr_id id = hr_py_node(py, at);
+        m = id == HR_NONE ? hr_image_module_at(py->img, at) : module_of_type(py, hr_py_type(py, py->object[id]));
+        if (extension(py, m, false))
+            return hr_strs_addf(py->img->strs, &c->culprit, "%s, which refers to it", base_name(py, m));
+    }
+    if (alone != HR_NONE)
+        return hr_strs_addf(py->img->strs, &c->culprit, "%s, the only extension that is not Python's own", base_name(py, alone));
+    return HR_OK;
+}
+
+enum hr_status hr_py_audit_own(struct hr_py *py, struct hr_py_audit *a)
+{
+    uint32_t alone = only_foreign(py);
+    take_out(py, a);
+    for (size_t i = 0; i < a->surplus.n; i++)
+        HR_TRY(guess(py, &a->surplus.v[i], alone));
+    for (size_t i = 0; i < a->deficit.n; i++)
+        HR_TRY(guess(py, &a->deficit.v[i], alone));
+    return HR_OK;
+}

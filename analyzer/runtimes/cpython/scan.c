@@ -1,0 +1,99 @@
+/* The pass itself: what has to be known before, then objects, frames, memory. */
+#include "analyzer/runtimes/cpython/scan.h"
+
+#include <string.h>
+
+enum { MAX_KEYS_TABLES = 1 << 28, MAX_QUIET = 1 << 22, PROOF = 4096 /* pairs that show a dict to be that of interned strings */ };
+
+static bool same(void *ctx, uint64_t key, uint64_t value)
+{
+    uint64_t *n = ctx;
+    *n = key == value ? *n + 1 : 0;
+    return key == value && *n < PROOF;
+}
+
+/* The dict of interned strings: a field of the interpreter (3.12 on), a static variable; where it has no name, the largest dict whose
+ * keys are their own values. */
+static void find_interned(struct hr_py_scan *s)
+{
+    struct hr_py *py = s->py;
+    uint64_t sym = hr_py_symbol(py->c, "interned"), best = 0;
+    s->interned = py->c->ninterp ? hr_py_word(py->c, py->c->interp[py->c->ninterp - 1], HR_PY_IS_INTERNED) : 0;
+    if (s->interned || (sym && hr_image_word(py->img, sym, &s->interned) && s->interned))
+        return;
+    for (hr_id id = 0; id < py->heap->n; id++) {
+        uint64_t n = 0, addr;
+        if (py->object[id] == HR_NONE || py->types.v[py->object[id]].kind != HR_PK_DICT)
+            continue;
+        addr = hr_py_addr(py, id);
+        hr_py_dict_items(py, addr, same, &n);
+        if (n > best) {
+            best = n;
+            s->interned = addr;
+        }
+    }
+}
+
+/* subtype_dealloc has no symbol where the interpreter is stripped: it is what most heap types have. */
+uint64_t hr_py_subtype_dealloc(const struct hr_py *py)
+{
+    enum { KINDS = 32 };
+    uint64_t dealloc[KINDS] = {0};
+    uint32_t votes[KINDS] = {0}, best = 0;
+    for (size_t i = 0; i < py->types.n; i++) {
+        const struct hr_py_type *t = hr_py_type(py, (uint32_t)i);
+        uint64_t d = t->flags & HR_PYF_HEAPTYPE ? hr_py_word(py->c, t->addr, HR_PY_TP_DEALLOC) : 0;
+        unsigned k = 0;
+        while (k < KINDS - 1 && dealloc[k] && dealloc[k] != d)
+            k++;
+        if (!d)
+            continue;
+        dealloc[k] = d;
+        if (++votes[k] > votes[best] && k < KINDS - 1)
+            best = k;
+    }
+    return dealloc[best];
+}
+
+uint32_t hr_py_scan_index(const struct hr_py *py, const struct hr_map *numbers, uint64_t addr)
+{
+    hr_id id = hr_py_node(py, addr);
+    if (id != HR_NONE || !numbers)
+        return id;
+    uint32_t i = hr_map_get(numbers, addr);
+    return i == HR_PY_NUMBER_BLOCK ? HR_NONE : i;
+}
+
+void hr_py_scan_give(const struct hr_py_scan *s, uint64_t target, enum hr_py_finder who, uint64_t holder)
+{
+    uint32_t i = hr_py_scan_index(s->py, s->numbers, target);
+    if (i != HR_NONE)
+        s->fn(s->ctx, i, who, holder);
+}
+
+enum hr_status hr_py_scan(struct hr_py_scan *s)
+{
+    hr_map_init(&s->keys, MAX_KEYS_TABLES);
+    hr_map_init(&s->gen_frames, MAX_KEYS_TABLES);
+    s->slots_from.max = 1 << 24;
+    s->quiet.max = MAX_QUIET;
+    s->st = hr_bits_init(&s->quiet_block, (uint64_t)s->py->heap->n + 1);
+    if (s->st == HR_OK) {
+        find_interned(s);
+        s->dealloc = hr_py_subtype_dealloc(s->py);
+        s->st = hr_py_scan_quiet(s);
+    }
+    if (s->st == HR_OK)
+        hr_py_scan_objects(s);
+    if (s->st == HR_OK)
+        hr_py_scan_frames(s);
+    if (s->st == HR_OK)
+        hr_py_scan_memory(s);
+    hr_map_deinit(&s->keys);
+    hr_map_deinit(&s->gen_frames);
+    hr_u64vec_deinit(&s->tops);
+    hr_u32vec_deinit(&s->slots_from);
+    hr_rangevec_deinit(&s->quiet);
+    hr_bits_deinit(&s->quiet_block);
+    return s->st;
+}
