@@ -107,7 +107,8 @@ static void json_object(struct listing *l, struct hr_json *j, uint64_t addr, con
     else
         hr_json_null(j, "refs_found");
     json_gc(l, j, id, t);
-    hr_json_str(j, "reach", id != HR_NONE && h->reach && h->reach[id] ? hr_reach_name(h->reach[id]) : NULL);
+    uint8_t reach = block == HR_NONE ? HR_REACHABLE : id != HR_NONE && h->reach ? h->reach[id] : HR_REACH_UNKNOWN; /* static: by itself */
+    hr_json_str(j, "reach", reach ? hr_reach_name(reach) : NULL);
     hr_json_bool(j, "garbage", in_sorted(&l->gc.garbage, addr));
     hr_json_str(j, "value", hr_py_repr(py, addr, l->c->show_contents, value, sizeof value));
     if (n != UINT64_MAX)
