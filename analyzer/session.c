@@ -234,6 +234,7 @@ struct graph_source {
     struct hr_session *s;
     hr_graph_emit_fn *emit;
     void *emit_ctx;
+    bool counts, handle;       /* the node's exact references are counted by its runtime; it is a reference that its runtime knows */
 };
 
 static bool alive(uint8_t state) { return state == HR_USED || state == HR_HOST || state == HR_OWN; }
@@ -243,10 +244,12 @@ static void graph_link(void *ctx, hr_id to, uint8_t surety)
 {
     struct graph_source *g = ctx;
     const struct hr_heap *h = g->s->heap;
-    (void)surety;
+    if (to < h->n && h->closed.nbits && hr_bits_get(&h->closed, to) && !g->handle && (!g->counts || surety != HR_SURE_EXACT))
+        return;
     if (to >= h->n || alive(h->state[to]))
         g->emit(g->emit_ctx, to);
 }
+
 
 static void graph_edges(void *ctx, uint32_t node, hr_graph_emit_fn *emit, void *emit_ctx)
 {
@@ -256,6 +259,8 @@ static void graph_edges(void *ctx, uint32_t node, hr_graph_emit_fn *emit, void *
         return;
     g->emit = emit;
     g->emit_ctx = emit_ctx;
+    g->handle = hr_node_is_root(h, node) && hr_node_root(h, node)->kind == HR_ROOT_HANDLE;
+    g->counts = h->closed.nbits && !g->handle && hr_runtimes_claims(g->s->runtimes, node);
     hr_runtimes_links(g->s->runtimes, node, graph_link, g);
 }
 

@@ -149,7 +149,10 @@ hr_refs_fn *hr_mark_word_fn(void) { return word_plain; }
 void hr_mark_edge(void *ctx, hr_id to, uint8_t surety)
 {
     struct hr_marker *m = ctx;
-    if (to < m->h->n)
+    if (to < m->h->n && m->h->reach[to] == HR_MARK_CLOSED && surety == HR_SURE_EXACT) {
+        m->h->reach[to] = m->class;
+        push(m, look_up(to));
+    } else if (to < m->h->n)
         hr_mark_reach(m, to, surety != HR_SURE_INTERIOR && surety != HR_SURE_NONE);
 }
 

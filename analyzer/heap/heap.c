@@ -133,6 +133,7 @@ void hr_heap_destroy(struct hr_heap *h)
     hr_free(h->reach);
     hr_free(h->owner);
     hr_free(h->handle);
+    hr_bits_deinit(&h->closed);
     hr_rootvec_deinit(&h->roots);
     hr_free(h);
 }

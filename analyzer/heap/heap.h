@@ -186,6 +186,8 @@ struct hr_heap {
     hr_id *owner;              /* block/root that owns it as a part (list items, hash table …), HR_NONE none */
     uint8_t *handle;           /* per block: bytes from its start to what the program's pointers name (CPython: behind the
                                 * collector's head), which counts as its start; NULL: 0 for all */
+    struct hr_bits closed;     /* per block, nbits 0: none. Its runtime counts references, and those it knows are all there are: a word
+                                * elsewhere that looks like one is a copy that holds nothing */
     struct hr_rootvec roots;
     bool roots_complete;       /* false: memory that may hold pointers is missing from the image: no leak is certain */
 };

@@ -26,6 +26,8 @@ static void open_blocks(struct hr_marker *m)
             uint8_t open = plain && words < HR_MARK_LOOK - HR_MARK_OPEN ? (uint8_t)(HR_MARK_OPEN + words) : HR_MARK_LOOK;
             m->special |= state == HR_HOST;
             h->reach[id] = state == HR_USED || state == HR_HOST ? open : HR_REACH_UNKNOWN;
+            if (h->closed.nbits && state == HR_USED && hr_bits_get(&h->closed, id))
+                h->reach[id] = HR_MARK_CLOSED;
         }
     }
 }
@@ -84,7 +86,9 @@ static void scan_roots(struct hr_marker *m)
             o->edges(o->ctx, h->n + (hr_id)i, hr_mark_edge, m);
         else if (r->size)
             hr_refs_range(&m->refs, r->addr, r->size, m->word, m);
-        else if ((id = hr_refs_target(&m->refs, r->addr, &start)) != HR_NONE)
+        else if ((id = hr_refs_target(&m->refs, r->addr, &start)) != HR_NONE && r->kind == HR_ROOT_HANDLE && start)
+            hr_mark_edge(m, id, HR_SURE_EXACT);
+        else if (id != HR_NONE)
             hr_mark_reach(m, id, start);
     }
 }
@@ -122,7 +126,7 @@ static void rest(struct hr_marker *m)
     }
     uint8_t left = h->roots_complete ? HR_LEAKED_DIRECT : HR_REACH_UNKNOWN;
     for (hr_id id = 0; id < h->n; id++)
-        h->reach[id] = h->reach[id] >= HR_MARK_OPEN ? left : h->reach[id];
+        h->reach[id] = h->reach[id] >= HR_MARK_CLOSED ? left : h->reach[id];
 }
 
 enum hr_status hr_mark(struct hr_heap *h, const struct hr_mark_options *opt)

@@ -10,10 +10,11 @@ enum {
     HR_MARK_ITEMS = 16, /* blocks between fetching their bytes and scanning them; 32 and 64 measured slower */
 };
 
-/* While marking, heap->reach[id] is a class only for blocks that are reached or cannot be. Any other value is
+/* While marking, heap->reach[id] is a class only for blocks that are reached or cannot be, or HR_MARK_CLOSED for those that words do
+ * not reach, only their runtime's own references. Any other value is
  * HR_MARK_OPEN + the block's words, or HR_MARK_LOOK when it takes more than a number to scan it. So one byte, fetched ahead,
  * answers both "reached before?" and "how long?". */
-enum { HR_MARK_OPEN = HR_LEAKED_CYCLE + 1, HR_MARK_LOOK = 255 };
+enum { HR_MARK_CLOSED = HR_LEAKED_CYCLE + 1, HR_MARK_OPEN, HR_MARK_LOOK = 255 };
 
 /* A word that points into a piece; its line of start bits is on the way to the cache. */
 struct hr_mark_cand {

@@ -80,6 +80,7 @@ static enum hr_status prepare(struct hr_py *py)
     HR_TRY(hr_py_plans_open(py));
     HR_TRY(find_parts(py));
     HR_TRY(hr_py_find_freelists(py));
+    HR_TRY(hr_py_close(py));
     return set_handles(py);
 }
 

@@ -159,3 +159,39 @@ void hr_py_links_deinit(struct hr_py_links *l)
     hr_free(l->row);
     l->row = NULL;
 }
+
+enum hr_status hr_py_close(struct hr_py *py)
+{
+    struct hr_heap *h = py->heap;
+    if (!py->links.row || h->closed.nbits)
+        return HR_OK;
+    HR_AUTOFREE uint32_t *found = hr_zalloc((size_t)h->n + 1, sizeof *found);
+    if (!found)
+        return HR_NOMEM;
+    for (hr_id id = 0; id < h->n; id++) {
+        const uint32_t *to;
+        const uint8_t *how;
+        uint32_t n = py->object[id] != HR_NONE && h->state[id] == HR_USED ? hr_py_links_of(py, id, &to, &how) : 0;
+        for (uint32_t i = 0; i < n; i++) {
+            unsigned kind = how[i] & HR_PL_KIND;
+            bool counted = kind == HR_PR_STRONG || kind == HR_PR_UNVISITED;
+            found[to[i]] += counted && how[i] & HR_PL_START && (how[i] >> HR_PL_SURETY_SHIFT & HR_PL_SURETY) == HR_SURE_EXACT;
+        }
+    }
+    HR_TRY(hr_bits_init(&h->closed, (uint64_t)h->n + 1));
+    struct hr_block_iter it = hr_block_iter(h, 0);
+    while (it.id < h->n) {
+        hr_id id = it.id;
+        uint64_t addr = hr_block_next(&it);
+        bool part = py->object[id] == HR_NONE;
+        if (part ? hr_bits_get(&py->covered, id) : false)
+            hr_bits_set(&h->closed, id);
+        if (part || !found[id])
+            continue;
+        addr += hr_py_guard(py, id) + py->types.v[py->object[id]].pre;
+        int64_t count = hr_py_refcount(py, addr);
+        if (count > 0 && count <= found[id] && !hr_py_immortal(py, addr))
+            hr_bits_set(&h->closed, id);
+    }
+    return HR_OK;
+}

@@ -28,6 +28,10 @@ static inline uint32_t hr_py_links_of(const struct hr_py *py, hr_id node, const 
     return l->row[node + 1] - l->row[node];
 }
 
+/* Sets heap->closed: objects whose whole count is references from other objects, and the parts of objects. Nothing else can hold them:
+ * not the lists of the collector, not what is left on a C stack or in an old frame. After links and free lists. */
+enum hr_status hr_py_close(struct hr_py *py) HR_MUST;
+
 /* Any word of a C type's block that leads into another: calls fn(ctx, block, offset in the node, surety). */
 typedef void hr_py_raw_fn(void *ctx, hr_id to, uint32_t off, uint8_t surety);
 void hr_py_raw_edges(struct hr_py *py, hr_id node, hr_py_raw_fn *fn, void *ctx);
