@@ -13,15 +13,22 @@ struct find {
     uint64_t *bytes, *retained;  /* per component */
     uint8_t *self, *held;        /* per object: refers to itself; per component: another refers to it */
     uint32_t ncomp;
+    size_t ngarbage;             /* of addr */
 };
+
+/* What a C type does not show to the collector may be borrowed: it holds nothing for sure. */
+static bool counted(enum hr_py_ref kind, uint8_t surety)
+{
+    return kind == HR_PR_STRONG || kind == HR_PR_TYPE || (kind == HR_PR_UNVISITED && surety == HR_SURE_EXACT);
+}
 
 struct emit { struct find *f; uint32_t from; hr_graph_emit_fn *fn; void *ctx; };
 
 static void emit_ref(void *ctx, uint64_t target, uint32_t off, enum hr_py_ref kind, uint8_t surety)
 {
     struct emit *e = ctx;
-    (void)off, (void)surety;
-    hr_id id = kind == HR_PR_STRONG || kind == HR_PR_UNVISITED || kind == HR_PR_TYPE ? hr_py_node(e->f->py, target) : HR_NONE;
+    (void)off;
+    hr_id id = counted(kind, surety) ? hr_py_node(e->f->py, target) : HR_NONE;
     uint32_t to = id == HR_NONE ? HR_NONE : e->f->index[id];
     if (to == HR_NONE)
         return;
@@ -61,8 +68,8 @@ static void release_ref(void *ctx, uint64_t target, uint32_t off, enum hr_py_ref
 {
     struct release *r = ctx;
     struct find *f = r->f;
-    (void)off, (void)surety;
-    hr_id id = kind == HR_PR_STRONG || kind == HR_PR_UNVISITED || kind == HR_PR_TYPE ? hr_py_node(f->py, target) : HR_NONE;
+    (void)off;
+    hr_id id = counted(kind, surety) ? hr_py_node(f->py, target) : HR_NONE;
     if (id >= f->py->heap->n || f->index[id] != HR_NONE || r->st != HR_OK || hr_py_immortal(f->py, target))
         return;
     if (!r->left[id]) {
@@ -101,6 +108,7 @@ static enum hr_status collect_garbage(struct find *f, const struct hr_py_gc *g)
             HR_TRY(hr_u64vec_push(&f->addr, v->v[i]));
         }
     }
+    f->ngarbage = f->addr.n;
     HR_TRY(release_below(f));
     f->self = hr_zalloc(f->addr.n + 1, 1);
     f->comp = hr_zalloc(f->addr.n + 1, sizeof *f->comp);
@@ -158,6 +166,8 @@ static enum hr_status write_rings(const struct find *f, struct hr_py_rings *ret)
         uint32_t n = f->start[c + 1] - f->start[c];
         if (n < 2 && !f->self[f->member[f->start[c]]])
             continue;
+        if (f->member[f->start[c + 1] - 1] >= f->ngarbage)
+            continue; /* a ring of what is not tracked: one of its references is borrowed */
         HR_TRY(hr_u64vec_push(&ret->first, ret->addr.n));
         HR_TRY(hr_u64vec_push(&ret->bytes, f->bytes[c]));
         HR_TRY(hr_u64vec_push(&ret->retained, f->retained[c]));

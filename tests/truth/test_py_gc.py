@@ -8,7 +8,7 @@ import glob, os, sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import hr
 
-PROGRAMS = "garbage_plain", "garbage_hard"
+PROGRAMS = "garbage_plain", "garbage_hard", "garbage_extensions"
 
 
 def interpreters():
