@@ -25,6 +25,7 @@ size_t hr_model_survey_globals(struct hr_global *g, struct hr_session *s);
 size_t hr_model_pyrefs(struct hr_table *t, struct hr_session *s);
 /* Why there are no rows about Python, NULL when there is one. ctx: the session. */
 const char *hr_model_no_python(void *ctx);
+size_t hr_model_python_waste(struct hr_table *t, struct hr_session *s); /* model_python_waste.c */
 /* "app.py:31" of the block by tracemalloc, or unknown. */
 void hr_model_allocated_at(struct hr_session *s, uint32_t block, struct hr_value *ret);
 

@@ -82,7 +82,7 @@ GET(b_type) { text(ret, type_name(S, python(S)->object[box(ctx, row)->node])); }
 GET(b_kind)
 {
     uint8_t k = box(ctx, row)->kind;
-    text(ret, k == HR_PK_LIST ? "list" : k == HR_PK_DICT ? "dict" : k == HR_PK_SET ? "set" : "bytearray");
+    text(ret, k == HR_PK_LIST ? "list" : k == HR_PK_DICT ? "dict" : k == HR_PK_SET ? "set" : k == HR_PK_DEQUE ? "deque" : k == HR_PK_ODICT ? "OrderedDict" : "bytearray");
 }
 GET(b_capacity) { num(ret, box(ctx, row)->capacity); }
 GET(b_used) { num(ret, box(ctx, row)->used); }
@@ -103,7 +103,7 @@ static bool b_subject(void *ctx, uint64_t row, uint64_t *addr, char *buf, size_t
 static const struct hr_attr container_attrs[] = {
     {"addr", HR_V_NUM, HR_COST_OBJECT, 0, "address", b_addr, NULL, 0, NULL},
     {"type", HR_V_STR, HR_COST_OBJECT, 0, "its type", b_type, NULL, 0, NULL},
-    {"kind", HR_V_STR, HR_COST_OBJECT, 0, "list, dict, set or bytearray, subclasses included", b_kind, NULL, 0, NULL},
+    {"kind", HR_V_STR, HR_COST_OBJECT, 0, "list, dict, OrderedDict, set, deque or bytearray, subclasses included", b_kind, NULL, 0, NULL},
     {"capacity", HR_V_NUM, HR_COST_OBJECT, 0, "items it has room for before it grows", b_capacity, NULL, 0, NULL},
     {"used", HR_V_NUM, HR_COST_OBJECT, 0, "items in it", b_used, NULL, 0, NULL},
     {"slack", HR_V_NUM, HR_COST_OBJECT, 0, "bytes of the room nobody uses", b_slack, NULL, 0, NULL},
@@ -118,7 +118,7 @@ size_t hr_model_python(struct hr_table *t, struct hr_session *s)
     t[0] = (struct hr_table){.name = "strings", .doc = "equal strings, bytes and tuples of a Python, by group", .needs = HR_NEED_REACH,
                              .count = strings_count, .attrs = string_attrs, .nattrs = sizeof string_attrs / sizeof *string_attrs, .ctx = s,
                              .absent = hr_model_no_python, .subject = s_subject};
-    t[1] = (struct hr_table){.name = "containers", .doc = "lists, dicts, sets and bytearrays of a Python", .needs = HR_NEED_REACH,
+    t[1] = (struct hr_table){.name = "containers", .doc = "lists, dicts, sets, deques and bytearrays of a Python", .needs = HR_NEED_REACH,
                              .count = containers_count, .attrs = container_attrs, .nattrs = sizeof container_attrs / sizeof *container_attrs,
                              .ctx = s, .absent = hr_model_no_python, .subject = b_subject};
     return 2;

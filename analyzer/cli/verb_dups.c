@@ -84,7 +84,7 @@ static int run_dups(struct hr_cli *c)
 const struct hr_verb hr_verb_dups = {
     .name = "dups", .args = "", .summary = "equal strings, bytes and tuples of a Python image, and what they waste",
     .help = "Groups of equal str, bytes and tuple objects, the most wasteful first: how many there are, and the bytes that all but one take. "
-            "Tuples are equal when they hold the same objects. Text is shown only with --show-contents.",
+            "Tuples are equal when they hold the same objects or equal numbers and texts. Text is shown only with --show-contents.",
     .needs_image = true, .types = false, .run = run_dups,
 };
 

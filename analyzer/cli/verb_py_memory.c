@@ -1,147 +1,17 @@
 /* `py memory`: what sys._debugmallocstats() says, from the image, and which survivors keep sparse arenas from being given back. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "analyzer/cli/cli.h"
-#include "analyzer/runtimes/cpython/py.h"
+#include "analyzer/runtimes/cpython/arenas.h"
 
-enum { MAX_CLASSES = 64, SPARSE_PERCENT = 25, SHOWN_PINS = 12, MAX_MAP_POOLS = 256 };
-
-struct pclass { uint64_t pools, used, cached, free; };
-struct parena { uint64_t addr, size, used_bytes, cached_bytes; uint32_t pool0, npools, blocks_used; bool sparse; };
-HR_VEC(parenavec, struct parena)
-struct ppin { hr_type type; uint64_t count, bytes; };
-HR_VEC(ppinvec, struct ppin)
-
-struct memory {
-    const struct hr_heap *h;
-    uint64_t pool_size, head, arena_size;
-    unsigned shift;
-    struct pclass classes[MAX_CLASSES];
-    struct parenavec arenas;
-    struct hr_u8vec fill;        /* per pool: percent in use, 255 = never used or free */
-    struct ppinvec pins;
-    uint64_t pools, unused, releasable, sparse, need;
-};
-
-static int by_bytes(const void *a, const void *b)
-{
-    const struct ppin *x = a, *y = b;
-    return x->bytes != y->bytes ? (x->bytes < y->bytes ? 1 : -1) : x->type < y->type ? -1 : x->type > y->type;
-}
-
-/* The blocks of one pool: [*it of addresses below end). */
-static enum hr_status pool(struct memory *m, struct parena *a, hr_id *at, uint64_t end)
-{
-    struct pclass sum = {0};
-    uint64_t size = 0;
-    for (; *at < m->h->n && hr_block_addr(m->h, *at) < end; ++*at) {
-        uint64_t n = hr_block_size(m->h, *at);
-        if (n > 512)
-            continue; /* a pool without a class */
-        size = n;
-        uint8_t s = m->h->state[*at];
-        sum.used += s == HR_USED;
-        sum.cached += s == HR_CACHED;
-        sum.free += s == HR_FREE;
-        a->used_bytes += s == HR_USED ? n : 0;
-        a->cached_bytes += s == HR_CACHED ? n : 0;
-        a->blocks_used += s == HR_USED;
-    }
-    uint64_t in_use = sum.used + sum.cached, all = in_use + sum.free;
-    a->npools++;
-    if (!in_use || !size) {
-        m->unused++;
-        return hr_u8vec_push(&m->fill, 255);
-    }
-    struct pclass *c = &m->classes[hr_min((size >> m->shift) - 1, MAX_CLASSES - 1)];
-    m->pools++;
-    c->pools++;
-    c->used += sum.used;
-    c->cached += sum.cached;
-    c->free += sum.free;
-    return hr_u8vec_push(&m->fill, (uint8_t)(in_use * 100 / all));
-}
-
-static enum hr_status arena(struct memory *m, const struct hr_region *r)
-{
-    struct parena a = {.addr = r->addr, .size = r->size, .pool0 = (uint32_t)m->fill.n};
-    uint64_t first = (r->addr + m->pool_size - 1) & ~(m->pool_size - 1);
-    hr_id at = hr_heap_at(m->h, first + m->head, NULL);
-    m->arena_size = r->size;
-    for (uint64_t p = first; p + m->pool_size <= r->addr + r->size; p += m->pool_size)
-        HR_TRY(pool(m, &a, &at, p + m->pool_size));
-    m->releasable += !a.blocks_used;
-    a.sparse = a.blocks_used && a.used_bytes * 100 < r->size * SPARSE_PERCENT;
-    m->sparse += a.sparse;
-    return parenavec_push(&m->arenas, a);
-}
-
-/* Who lives in the sparse arenas. */
-static enum hr_status pins(struct memory *m)
-{
-    struct hr_map index;
-    enum hr_status st = HR_OK;
-    hr_map_init(&index, 1 << 24);
-    for (size_t i = 0; i < m->arenas.n && st == HR_OK; i++) {
-        const struct parena *a = &m->arenas.v[i];
-        if (!a->sparse)
-            continue;
-        uint64_t first = (a->addr + m->pool_size - 1) & ~(m->pool_size - 1);
-        for (hr_id id = hr_heap_at(m->h, first + m->head, NULL); id < m->h->n && hr_block_addr(m->h, id) < a->addr + a->size && st == HR_OK; id++) {
-            if (m->h->state[id] != HR_USED)
-                continue;
-            hr_type t = m->h->type ? m->h->type[id] : 0;
-            uint32_t k = hr_map_get(&index, t + 1ull);
-            if (k == HR_NONE) {
-                k = (uint32_t)m->pins.n;
-                st = ppinvec_push(&m->pins, (struct ppin){.type = t});
-                if (st == HR_OK)
-                    st = hr_map_put(&index, t + 1ull, k);
-                if (st != HR_OK)
-                    break;
-            }
-            m->pins.v[k].count++;
-            m->pins.v[k].bytes += hr_block_size(m->h, id);
-        }
-    }
-    hr_map_deinit(&index);
-    if (m->pins.n)
-        qsort(m->pins.v, m->pins.n, sizeof *m->pins.v, by_bytes);
-    return st;
-}
-
-static enum hr_status measure(struct memory *m, const struct hr_py *py)
-{
-    const struct hr_heap *h = py->heap;
-    bool large = py->minor >= 0x030a && py->img->word == 8; /* as pymalloc.c has it */
-    m->h = h;
-    m->pool_size = large ? 16 << 10 : 4 << 10;
-    m->shift = py->img->word == 8 ? 4 : 3;
-    m->head = ((uint64_t)py->c->at[HR_PYS_POOL] + (1u << m->shift) - 1) & ~((1ull << m->shift) - 1);
-    m->arenas.max = m->pins.max = 1 << 22;
-    m->fill.max = 1u << 30;
-    for (size_t i = 0; i < h->regions.n; i++) {
-        const struct hr_region *r = &h->regions.v[i];
-        if (!strcmp(h->allocators.v[h->arenas.v[r->arena].allocator].name, "pymalloc"))
-            HR_TRY(arena(m, r));
-    }
-    uint64_t pools = 0;
-    for (unsigned k = 0; k < MAX_CLASSES; k++) {
-        uint64_t per = (m->pool_size - m->head) / ((k + 1ull) << m->shift), n = m->classes[k].used + m->classes[k].cached;
-        pools += (n + per - 1) / per;
-    }
-    uint64_t each = m->arena_size / m->pool_size;
-    m->need = each ? (pools + each - 1) / each : 0;
-    return pins(m);
-}
+enum { SHOWN_PINS = 12, MAX_MAP_POOLS = 256 };
 
 static const char *pin_name(struct hr_cli *c, hr_type t, char *buf, size_t cap)
 {
     return t ? (hr_type_name(c->s->types, t, buf, cap), buf) : "untyped";
 }
 
-static void json(struct hr_cli *c, const struct hr_py *py, const struct memory *m)
+static void json(struct hr_cli *c, const struct hr_py *py, const struct hr_py_memory *m)
 {
     struct hr_json j;
     char name[600];
@@ -152,8 +22,8 @@ static void json(struct hr_cli *c, const struct hr_py *py, const struct memory *
     hr_json_num(&j, "unused_pools", m->unused);
     hr_json_num(&j, "pool_size", m->pool_size);
     hr_json_arr(&j, "classes");
-    for (unsigned k = 0; k < MAX_CLASSES; k++) {
-        const struct pclass *p = &m->classes[k];
+    for (unsigned k = 0; k < HR_PY_POOL_CLASSES; k++) {
+        const struct hr_py_pclass *p = &m->classes[k];
         if (!p->pools)
             continue;
         hr_json_obj(&j, NULL);
@@ -188,6 +58,22 @@ static void json(struct hr_cli *c, const struct hr_py *py, const struct memory *
     hr_json_num(&j, "releasable_arenas", m->releasable);
     hr_json_num(&j, "sparse_arenas", m->sparse);
     hr_json_num(&j, "arenas_needed", m->need);
+    hr_json_num(&j, "sparse_bytes", m->sparse_bytes);
+    hr_json_arr(&j, "arena_list");
+    for (size_t i = 0; i < m->arenas.n; i++) {
+        const struct hr_py_arena *a = &m->arenas.v[i];
+        hr_json_obj(&j, NULL);
+        hr_json_addr(&j, "addr", a->addr);
+        hr_json_num(&j, "size", a->size);
+        hr_json_num(&j, "pools_in_use", a->pools_used);
+        hr_json_num(&j, "blocks_in_use", a->blocks_used);
+        hr_json_num(&j, "bytes_in_use", a->used_bytes);
+        hr_json_num(&j, "blocks_cached", a->blocks_cached);
+        hr_json_num(&j, "bytes_cached", a->cached_bytes);
+        hr_json_bool(&j, "sparse", a->sparse);
+        hr_json_end(&j);
+    }
+    hr_json_end(&j);
     hr_json_arr(&j, "pinned_by");
     for (size_t i = 0; i < m->pins.n; i++) {
         hr_json_obj(&j, NULL);
@@ -201,13 +87,13 @@ static void json(struct hr_cli *c, const struct hr_py *py, const struct memory *
 }
 
 /* One row per arena, one character per pool: how full it is. */
-static void map(struct hr_cli *c, const struct memory *m)
+static void map(struct hr_cli *c, const struct hr_py_memory *m)
 {
     static const char density[] = ".:-=+*%#@@@";
     size_t most = c->all ? m->arenas.n : hr_min(m->arenas.n, c->limit ? c->limit : 64);
     hr_outf(&c->out, "\narenas, a character per pool: '.' nearly empty to '@' full, ' ' unused\n");
     for (size_t i = 0; i < most && !c->out.failed; i++) {
-        const struct parena *a = &m->arenas.v[i];
+        const struct hr_py_arena *a = &m->arenas.v[i];
         char row[MAX_MAP_POOLS + 1];
         uint32_t n = (uint32_t)hr_min(a->npools, MAX_MAP_POOLS);
         for (uint32_t p = 0; p < n; p++) {
@@ -233,7 +119,7 @@ static void guards_text(struct hr_cli *c, const struct hr_py *py)
     }
 }
 
-static void text(struct hr_cli *c, const struct hr_py *py, const struct memory *m)
+static void text(struct hr_cli *c, const struct hr_py *py, const struct hr_py_memory *m)
 {
     struct hr_out *o = &c->out;
     char name[600];
@@ -243,8 +129,8 @@ static void text(struct hr_cli *c, const struct hr_py *py, const struct memory *
             hr_cli_bytes(c, m->arena_size), hr_cli_count(c, m->pools), hr_cli_bytes(c, m->pool_size), hr_cli_count(c, m->unused),
             hr_cli_count(c, m->need));
     hr_outf(o, "\n%8s %10s %12s %12s %12s\n", "size", "pools", "in use", "of them kept", "free");
-    for (unsigned k = 0; k < MAX_CLASSES; k++) {
-        const struct pclass *p = &m->classes[k];
+    for (unsigned k = 0; k < HR_PY_POOL_CLASSES; k++) {
+        const struct hr_py_pclass *p = &m->classes[k];
         if (p->pools)
             hr_outf(o, "%8llu %10s %12s %12s %12s\n", (k + 1ull) << m->shift, hr_cli_count(c, p->pools), hr_cli_count(c, p->used + p->cached),
                     hr_cli_count(c, p->cached), hr_cli_count(c, p->free));
@@ -261,7 +147,7 @@ static void text(struct hr_cli *c, const struct hr_py *py, const struct memory *
     if (m->arenas.n)
         map(c, m);
     if (m->sparse)
-        hr_outf(o, "\n%s arenas are less than %d%% full and cannot be given back, because of:\n", hr_cli_count(c, m->sparse), SPARSE_PERCENT);
+        hr_outf(o, "\n%s arenas are less than %d%% full and cannot be given back, because of:\n", hr_cli_count(c, m->sparse), HR_PY_SPARSE_PERCENT);
     for (size_t i = 0; i < hr_min(m->pins.n, SHOWN_PINS); i++) {
         hr_outf(o, "  %8s %10s  ", hr_cli_count(c, m->pins.v[i].count), hr_cli_bytes(c, m->pins.v[i].bytes));
         hr_out_esc(o, pin_name(c, m->pins.v[i].type, name, sizeof name));
@@ -272,21 +158,19 @@ static void text(struct hr_cli *c, const struct hr_py *py, const struct memory *
 
 static int run(struct hr_cli *c)
 {
-    struct memory m = {0};
+    struct hr_py_memory m = {0};
     enum hr_status st = hr_session_types(c->s);
     if (!hr_cli_ok(c, st))
         return hr_cli_exit_of(st);
     struct hr_py *py = hr_runtimes_self(c->s->runtimes, "cpython");
     if (!py)
         return hr_cli_error(HR_EXIT_INPUT, "there is no CPython in %s that heapray can read (heapray info says what there is)", c->opt.image);
-    st = measure(&m, py);
+    st = hr_py_memory_measure(&m, py);
     if (st == HR_OK && (c->json || c->ndjson))
         json(c, py, &m);
     else if (st == HR_OK)
         text(c, py, &m);
-    parenavec_deinit(&m.arenas);
-    hr_u8vec_deinit(&m.fill);
-    ppinvec_deinit(&m.pins);
+    hr_py_memory_deinit(&m);
     return hr_cli_ok(c, st) ? hr_cli_exit(c) : hr_cli_exit_of(st);
 }
 

@@ -38,7 +38,7 @@ static void give_values(struct give *g, uint64_t values, uint64_t most, const st
 }
 
 /* Where the values of an instance without a dict start; 0: it has a dict, or nothing. See cpython-layouts.md, section 5. */
-static uint64_t own_values(const struct hr_py *py, uint64_t addr, const struct hr_py_type *t, uint64_t *most_ret)
+uint64_t hr_py_instance_values(const struct hr_py *py, uint64_t addr, const struct hr_py_type *t, uint64_t *most_ret)
 {
     unsigned word = py->img->word;
     uint64_t v;
@@ -93,7 +93,7 @@ static void give_members(struct give *g, uint64_t addr, uint64_t type)
 void hr_py_attributes(struct hr_py *py, uint64_t addr, const struct hr_py_type *t, hr_py_attribute_fn *fn, void *ctx)
 {
     struct give g = {.py = py, .fn = fn, .ctx = ctx};
-    uint64_t most = 0, values = own_values(py, addr, t, &most), dict = values ? 0 : hr_py_instance_dict(py, addr, t);
+    uint64_t most = 0, values = hr_py_instance_values(py, addr, t, &most), dict = values ? 0 : hr_py_instance_dict(py, addr, t);
     uint32_t kind = dict ? hr_py_object_type(py, dict) : HR_NONE;
     struct hr_py_type own = *t; /* names of types that are met on the way may move the table */
     if (values)

@@ -8,6 +8,7 @@
 #include "analyzer/runtimes/cpython/plan.h"
 #include "analyzer/runtimes/cpython/stacks.h"
 #include "analyzer/runtimes/cpython/tracemalloc.h"
+#include "analyzer/runtimes/cpython/waste.h"
 
 static void py_close(void *self)
 {
@@ -28,6 +29,7 @@ static void py_close(void *self)
     hr_py_plans_close(py);
     hr_py_audit_free(py->audit);
     hr_py_tracing_free(py->tracing);
+    hr_py_facts_free(py->facts);
     hr_free(py->guards.front);
     hr_free(py->c);
     hr_free(py);

@@ -108,6 +108,7 @@ struct hr_py {
     struct hr_py_audit *audit; /* audit.h; NULL until asked for */
     struct hr_py_tracing *tracing; /* tracemalloc.h; NULL until asked for */
     struct hr_py_arrays *arrays; /* arrays.h; NULL until asked for */
+    struct hr_py_facts *facts; /* waste.h; NULL until asked for */
     uint8_t numpy;          /* major version of NumPy, once a dtype has told it */
     uint64_t numpy_class;   /* the class of dtypes seen last */
     struct hr_py_plans *plans; /* plan.c; NULL before objects are known */

@@ -59,6 +59,8 @@ typedef bool hr_py_attribute_fn(void *ctx, const char *name, uint64_t value);
 void hr_py_attributes(struct hr_py *py, uint64_t addr, const struct hr_py_type *t, hr_py_attribute_fn *fn, void *ctx);
 /* The dict object of an instance, 0 when it has none (its attributes may be kept as values). */
 uint64_t hr_py_instance_dict(const struct hr_py *py, uint64_t addr, const struct hr_py_type *t);
+/* Where the values of an instance without a dict start, and how many there may be; 0: it has a dict, or nothing. */
+uint64_t hr_py_instance_values(const struct hr_py *py, uint64_t addr, const struct hr_py_type *t, uint64_t *most_ret);
 
 /* ---- tasks.c ---- */
 struct hr_py_task {

@@ -137,9 +137,8 @@ static enum hr_status index_blocks(struct reader *r)
     memset(t->of, 0xff, ((size_t)h->n + 1) * sizeof *t->of);
     for (size_t i = 0; i < t->traces.n; i++) {
         uint64_t into;
-        hr_id id = hr_heap_at(h, t->traces.v[i].ptr, &into);
-        /* the debug hooks of PYTHONMALLOC=debug put two words in front */
-        if (id != HR_NONE && (!into || into == 2u * r->py->img->word) && (t->of[id] == HR_NONE || !t->traces.v[i].domain))
+        hr_id id = hr_py_block_at(r->py, t->traces.v[i].ptr, &into);
+        if (id != HR_NONE && !into && (t->of[id] == HR_NONE || !t->traces.v[i].domain))
             t->of[id] = (uint32_t)i;
     }
     return HR_OK;

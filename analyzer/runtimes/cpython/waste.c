@@ -2,10 +2,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analyzer/runtimes/cpython/refs.h"
 #include "analyzer/runtimes/cpython/tracemalloc.h"
 #include "analyzer/runtimes/cpython/values.h"
 
-enum { MAX_GROUPS = 1 << 24, MAX_TEXT = 1 << 20, MAX_TUPLE = 64 };
+enum { MAX_GROUPS = 1 << 24, MAX_TEXT = 1 << 20, MAX_TUPLE = 64, MAX_ITEM = 256 };
 
 static uint64_t mix(uint64_t h, uint64_t v)
 {
@@ -34,6 +35,49 @@ static bool hash_bytes(const struct hr_py *py, uint64_t addr, uint64_t n, uint64
     return true;
 }
 
+/* Items of a tuple: numbers and short texts by value, everything else by identity. */
+static uint64_t hash_item(struct hr_py *py, uint64_t addr)
+{
+    struct hr_py_text_place p;
+    uint32_t ti = addr ? hr_py_object_type(py, addr) : HR_NONE;
+    uint64_t n = 0, h;
+    if (ti == HR_NONE)
+        return addr;
+    const struct hr_py_type *t = hr_py_type(py, ti);
+    h = mix(t->addr, 1);
+    if (t->kind == HR_PK_FLOAT && hash_bytes(py, addr + (uint64_t)py->c->at[HR_PY_FLOAT_VALUE], 8, &h))
+        return h;
+    if (t->kind == HR_PK_INT2 && hash_bytes(py, addr + (uint64_t)py->c->at[HR_PY_INT_IVAL], py->img->word, &h))
+        return h;
+    if (t->kind == HR_PK_INT) {
+        h = mix(h, (uint64_t)hr_py_int_digits(py, addr, &n));
+        if (n <= MAX_ITEM && hash_bytes(py, addr + (uint64_t)py->c->at[HR_PY_LONG_DIGITS], 4 * n, &h))
+            return h;
+    }
+    if (t->kind == HR_PK_STR && hr_py_text_place(py, addr, &p) && p.length <= MAX_ITEM) {
+        h = mix(mix(h, p.width), p.length);
+        if (hash_bytes(py, p.data, p.length * p.width, &h))
+            return h;
+    }
+    if (t->kind == HR_PK_BYTES && (n = hr_py_len(py, addr, t)) <= MAX_ITEM) {
+        h = mix(h, n);
+        if (hash_bytes(py, addr + (uint64_t)py->c->at[HR_PY_BYTES_VALUE], n, &h))
+            return h;
+    }
+    return addr;
+}
+
+static bool hash_tuple(struct hr_py *py, uint64_t items, uint64_t n, uint64_t *h)
+{
+    uint64_t v;
+    for (uint64_t i = 0; i < n; i++) {
+        if (!hr_image_word(py->img, items + i * py->img->word, &v))
+            return false;
+        *h = mix(*h, hash_item(py, v));
+    }
+    return true;
+}
+
 /* Equal objects have equal hashes, and 64 bits are taken for the object itself. */
 static bool hash_object(struct hr_py *py, uint64_t addr, const struct hr_py_type *t, uint64_t *ret)
 {
@@ -46,8 +90,8 @@ static bool hash_object(struct hr_py *py, uint64_t addr, const struct hr_py_type
     } else if (t->kind == HR_PK_BYTES && n <= MAX_TEXT) {
         if (!hash_bytes(py, addr + (uint64_t)py->c->at[HR_PY_BYTES_VALUE], n, &h))
             return false;
-    } else if (t->kind == HR_PK_TUPLE && n && n <= MAX_TUPLE) { /* the same objects in the same order */
-        if (!hash_bytes(py, addr + (uint64_t)py->c->at[HR_PY_TUPLE_ITEMS], n * py->img->word, &h))
+    } else if (t->kind == HR_PK_TUPLE && n && n <= MAX_TUPLE) { 
+        if (!hash_tuple(py, addr + (uint64_t)py->c->at[HR_PY_TUPLE_ITEMS], n, &h))
             return false;
     } else {
         return false;
@@ -114,6 +158,22 @@ static enum hr_status add_same(struct hr_py *py, struct hr_map *index, hr_id id,
     return hr_pysamevec_push(&py->same, fresh);
 }
 
+/* Blocks of 64 items (2.7: 62), one at least; from 3.11 on up to 16 emptied blocks stay with the deque. */
+static bool deque_room(struct hr_py *py, uint64_t addr, struct hr_py_container *ret)
+{
+    bool two = py->minor < 0x0300;
+    uint64_t word = py->img->word, items = two ? 62 : 64, head = (uint64_t)py->c->at[two ? HR_PYS_OBJECT : HR_PYS_VAROBJECT];
+    uint64_t first = hr_py_word_at(py, addr + head + 2 * word), spare = 0;
+    if (first > items || ret->used > 1ull << 40)
+        return false;
+    if (py->minor >= 0x030b) /* left, right block and index, state, maxlen, numfreeblocks */
+        spare = hr_min(hr_py_word_at(py, addr + head + 6 * word), 16);
+    uint64_t blocks = hr_max((first + ret->used + items - 1) / items, 1);
+    ret->capacity = blocks * items;
+    ret->slack = (ret->capacity - ret->used) * word + spare * (items + 2) * word;
+    return true;
+}
+
 bool hr_py_container_at(struct hr_py *py, uint64_t addr, const struct hr_py_type *t, struct hr_py_container *ret)
 {
     uint64_t word = py->img->word, index, slots, each;
@@ -132,7 +192,11 @@ bool hr_py_container_at(struct hr_py *py, uint64_t addr, const struct hr_py_type
         ret->capacity = slots * 3 / 5; /* it grows when three fifths are taken */
         each = 2 * word;
         break;
-    case HR_PK_DICT:
+    case HR_PK_DEQUE:
+        if (!deque_room(py, addr, ret))
+            return false;
+        return ret->used != UINT64_MAX;
+    case HR_PK_DICT: case HR_PK_ODICT:
         if (py->minor < 0x0300) {
             ret->capacity = (hr_py_word(py->c, addr, HR_PY_DICT_MASK) + 1) * 2 / 3;
             each = 3 * word;
