@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "analyzer/finding/finding.h"
+#include "analyzer/runtimes/cpython/waste.h"
 
 /* Answers live in these buffers until the next question to the same attribute (one session, one thread). */
 #define ANSWER_TEXT(ret_, n_, ...)                                                                                     \
@@ -104,6 +105,11 @@ GET(o_contents)
     hr_describe_shape(S, (hr_id)row, b, sizeof b);
     ANSWER_TEXT(ret, 256, "%s", b);
 }
+GET(o_interpreter)
+{
+    struct hr_py *py = S->runtimes ? hr_runtimes_self(S->runtimes, "cpython") : NULL;
+    boolean(ret, py && (hr_map_get(&py->module_dicts, hr_py_addr(py, (hr_id)row)) != HR_NONE || hr_py_is_interned_table(py, (hr_id)row)));
+}
 GET(o_allocated_at) { hr_model_allocated_at(S, (hr_id)row, ret); }
 static bool o_subject(void *ctx, uint64_t row, uint64_t *addr, char *buf, size_t cap)
 {
@@ -181,6 +187,7 @@ static const struct hr_attr object_attrs[] = {
     {"retained", HR_V_NUM, OBJ, HR_NEED_DOMINATORS, "bytes that would go if it went", o_retained, NULL, 0, NULL},
     {"contents", HR_V_STR, OBJ, 0, "a phrase on what its bytes look like", o_contents, NULL, 0, NULL},
     {"allocated_at", HR_V_STR, OBJ, 0, "file and line that allocated it, where tracemalloc ran", o_allocated_at, NULL, 0, NULL},
+    {"interpreter", HR_V_BOOL, OBJ, 0, "a language's interpreter made it for itself: the namespace of a module, Python's table of interned strings", o_interpreter, NULL, 0, NULL},
 };
 
 /* ---- leaks: what one free() would give back ---- */

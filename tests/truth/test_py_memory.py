@@ -61,6 +61,16 @@ def one(python):
     hr.eq(got["arenas"], arenas, f"{version}: arenas")
     size = int(re.search(r"arenas \* (\d+) bytes/arena", said).group(1))
     hr.eq(got["arena_size"], size, f"{version}: bytes of an arena")
+    listed = got["arena_list"]
+    in_use = sum(c["blocks_in_use"] for c in got["classes"])
+    hr.ok(len(listed) == arenas and sum(a["blocks_in_use"] + a["blocks_cached"] for a in listed) == in_use and all(a["size"] == size for a in listed),
+          f"{version}: the arenas one by one add up", listed[:3], in_use)
+    # each class in as few pools as it needs, pools in as few arenas
+    head, pools = 48, 0
+    for block, _, used, _ in (map(int, r) for r in rows):
+        pools += -(-used // ((got["pool_size"] - head) // block))
+    need = -(-pools // (size // got["pool_size"]))
+    hr.ok(abs(got["arenas_needed"] - need) <= 1, f"{version}: {need} arenas would do", got["arenas_needed"])
     free = {f["type"]: f["count"] for f in got["freelists"]}
     # up to 3.9 each function keeps one frame besides the list
     off = {k: (free.get(k, 0), n) for k, n in kept(said).items()

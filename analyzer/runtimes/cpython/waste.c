@@ -256,7 +256,7 @@ static enum hr_status look_at_all(struct hr_py *py, struct values *v)
         uint64_t addr = hr_block_next(&it), h;
         if (py->object[id] == HR_NONE)
             continue;
-        const struct hr_py_type *t = &py->types.v[py->object[id]];
+        const struct hr_py_type type = py->types.v[py->object[id]], *t = &type; /* a copy: the items of tuples may add types */
         struct hr_py_container c;
         addr += t->pre;
         if (hr_py_container_at(py, addr, t, &c)) {

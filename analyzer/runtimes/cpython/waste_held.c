@@ -179,6 +179,25 @@ size_t hr_py_interned_dicts(struct hr_py *py, hr_id *ret, size_t cap)
     return n;
 }
 
+bool hr_py_is_interned_table(struct hr_py *py, hr_id id)
+{
+    struct hr_py_facts *f = py->facts;
+    if (!f && !(f = py->facts = hr_zalloc(1, sizeof *f)))
+        return false;
+    if (!f->have_tables) {
+        f->have_tables = true;
+        f->ntables = hr_py_interned_dicts(py, f->tables, HR_PY_MAX_INTERPRETERS);
+        for (size_t i = 0, n = f->ntables; i < n; i++) {
+            enum hr_py_fact table = py->minor < 0x0300 ? HR_PY_DICT_TABLE : HR_PY_DICT_KEYS;
+            f->tables[f->ntables++] = hr_heap_at(py->heap, hr_py_word(py->c, hr_py_addr(py, f->tables[i]), table), NULL);
+        }
+    }
+    for (size_t i = 0; i < f->ntables; i++)
+        if (f->tables[i] == id)
+            return true;
+    return false;
+}
+
 void hr_py_facts_free(struct hr_py_facts *f)
 {
     if (!f)

@@ -20,7 +20,7 @@ class Item(object):
         self.id, self.name, self.tags = i, "item %d" % i, ("t%d" % (i % 7),)
 
 
-items = dict((i, Item(i)) for i in range(2000))
+items = dict((i, Item(i)) for i in range(800))
 lines = ["line %d of the text" % i for i in range(5000)]
 index = set(lines)
 try:
