@@ -265,13 +265,13 @@ static void give_visit(const struct hr_py_out *o, const struct hr_py_type *t, st
     hr_py_give(o, v.value, UINT64_MAX, others ? HR_PR_VISITED : HR_PR_STRONG, HR_SURE_EXACT);
 }
 
-static void give_parts(const struct hr_py_out *o)
+static void give_parts(const struct hr_py_out *o, const struct hr_py_type *t)
 {
     const struct hr_py_plans *p = o->py->plans;
     for (unsigned i = 0; i < p->nparts && i < NPARTS; i++) {
         const struct part *part = &p->part[i];
-        /* nothing but references was read there: what lies behind them is room for more */
-        bool array = part->visits > 1 && part->reads == part->visits;
+        /* nothing but references was read there: what lies behind them is room for more; a module's state is a struct of anything */
+        bool array = t->kind != HR_PK_MODULE && part->visits > 1 && part->reads == part->visits;
         hr_py_give(o, part->addr, UINT64_MAX, HR_PR_PART, array ? HR_SURE_EXACT : HR_SURE_CONSERVATIVE);
     }
 }
@@ -313,7 +313,7 @@ static void give_what_there_is(const struct hr_py_out *o, const struct hr_py_typ
     for (size_t i = 0; i < p->visits.n; i++)
         if (!own(p, p->visits.v[i].from) && p->visits.v[i].value != t->addr)
             give_visit(o, t, p->visits.v[i], seen);
-    give_parts(o);
+    give_parts(o, t);
 }
 
 bool hr_py_plan_refs(const struct hr_py_out *o, const struct hr_py_type *t)
@@ -335,7 +335,7 @@ bool hr_py_plan_refs(const struct hr_py_out *o, const struct hr_py_type *t)
     plan->whole++;
     for (size_t i = 0; i < p->visits.n; i++)
         give_visit(o, t, p->visits.v[i], seen);
-    give_parts(o);
+    give_parts(o, t);
     struct only_parts parts = {o->fn, o->ctx};
     struct hr_py_out hand = *o;
     if (!p->known_called) {
