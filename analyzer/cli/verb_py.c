@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "analyzer/cli/cli.h"
-#include "analyzer/cli/py_array.h"
+#include "analyzer/cli/py_object.h"
 #include "analyzer/cli/py_cli.h"
 #include "analyzer/runtimes/cpython/tracemalloc.h"
 #include "analyzer/runtimes/cpython/audit.h"

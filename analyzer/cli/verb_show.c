@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "analyzer/cli/cli.h"
+#include "analyzer/cli/py_object.h"
 #include "analyzer/runtimes/cpython/tracemalloc.h"
 
 enum { MAX_FIELDS = 400, MAX_REFERRERS = 200 };
@@ -162,6 +163,7 @@ struct shown {
     const uint32_t *refs;
     uint32_t nrefs;
     struct hr_py *python;
+    uint64_t object;        /* of the Python in the block, 0 none */
 };
 
 static void json_fields(struct hr_cli *c, struct hr_json *j, const struct shown *w)
@@ -224,7 +226,10 @@ static void show_json(struct hr_cli *c, const struct shown *w)
     hr_json_addr(&j, "addr", w->addr);
     hr_json_str(&j, "what", hr_describe_addr(c->s, w->addr, what, sizeof what));
     json_block(c, &j, w);
-    hr_json_null(&j, "object");
+    if (w->python)
+        hr_cli_object_json(c, &j, w->python, w->object);
+    else
+        hr_json_null(&j, "object");
     if (w->python)
         hr_cli_json_allocated(&j, w->python, w->node);
     json_fields(c, &j, w);
@@ -323,7 +328,10 @@ static void show_text(struct hr_cli *c, const struct shown *w)
     if (w->node != HR_NONE) {
         if (w->node < c->s->heap->n)
             text_block(c, w);
-        text_fields(c, w);
+        if (w->object)
+            hr_cli_object_text(c, w->python, w->object);
+        else
+            text_fields(c, w);
         text_referrers(c, w);
     }
     hr_cli_text_notes(c);
@@ -358,8 +366,10 @@ static enum hr_status fill(struct hr_cli *c, struct shown *w)
     hr_type t = hr_node_type(s->heap, w->node);
     w->refs = hr_graph_out(s->rev, w->node, &w->nrefs);
     w->python = hr_runtimes_self(s->runtimes, "cpython");
-    if (w->python)
+    if (w->python) {
         HR_TRY(hr_py_tracemalloc(w->python));
+        w->object = hr_cli_object_at(w->python, w->node, w->addr);
+    }
     enum hr_status st = t && hr_type_get(s->types, t)->size ? leaves_of(s, t, &w->leaves) : words_of(s, w->size, &w->leaves);
     return st == HR_LIMIT ? HR_OK : st;
 }

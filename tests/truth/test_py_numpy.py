@@ -117,6 +117,10 @@ def one(python, version):
     lost = [hex(k) for k in kept if objects.get(k, {}).get("reach") != "reachable"]
     hr.ok(not lost, f"{version}: what object arrays hold is reached", lost)
     hr.ok(all(r[-1] == 0 for r in arrays if r[2] == "numpy.ndarray"), f"{version}: arrays show the collector nothing")
+    masked = next(r for r in arrays if r[0] == "masked")
+    o = hr.heapray("show", core, hex(masked[1]), "--json").json()["object"]
+    hr.ok(o["array"]["shape"] == masked[6] and o["size"] == masked[3] and {"_mask", "_hardmask"} <= {a["name"] for a in o["attributes"]},
+          f"{version}: show tells of the object, its array and its attributes", o)
     doc = hr.heapray("py", "gc", core, "--json").json()
     hr.eq((doc["collect_returns"], doc["exact"]), (int(said.split("collected ")[1]), True), f"{version}: what gc.collect() returns")
     os.unlink(core)
