@@ -62,11 +62,11 @@ def owned(rows, objects, blocks):
         if flags["owndata"]:
             if not block:
                 bad.append(f"{name}: its data starts no block")
-            elif block["owner"] != objects[addr]["block"] or block["type"] != "array data" or block["size"] < nbytes or block["reach"] != "reachable":
+            elif block["owner"] != objects[addr]["addr"] or block["type"] != "array data" or block["size"] < nbytes or block["reach"] != "reachable":
                 bad.append(f"{name}: {block} is owned by {hex(addr)}")
-        elif block and block["owner"] == objects[addr]["block"]:
+        elif block and block["owner"] == objects[addr]["addr"]:
             bad.append(f"{name}: a view owns {block}")
-        dims = [b for b in blocks.values() if b["owner"] == objects[addr]["block"] and b["addr"] != hex(data)]
+        dims = [b for b in blocks.values() if b["owner"] == objects[addr]["addr"] and b["addr"] != hex(data)]
         if len(shape) and not any(b["size"] >= 16 * len(shape) for b in dims):
             bad.append(f"{name}: dimensions are owned by nobody: {dims}")
     return bad
@@ -84,7 +84,7 @@ def buffers(said, objects, blocks):
         if not b or b["nbytes"] != nbytes or b["data"] != hex(data):
             bad.append(f"{o}: wanted {nbytes} bytes at {hex(data)}")
         owner = blocks.get(data, {}).get("owner")
-        if data in blocks and data != int(o["block"], 16) and owner != o["block"]:
+        if data in blocks and data != int(o["block"], 16) and owner != o["addr"]:
             bad.append(f"{o['type']}: its data is owned by {owner}")
     return bad
 

@@ -184,7 +184,7 @@ enum hr_status hr_py_close(struct hr_py *py)
         hr_id id = it.id;
         uint64_t addr = hr_block_next(&it);
         bool part = py->object[id] == HR_NONE;
-        if (part ? hr_bits_get(&py->covered, id) : false)
+        if (part && py->owner[id] != HR_NONE && hr_bits_get(&py->covered, id))
             hr_bits_set(&h->closed, id);
         if (part || !found[id])
             continue;
