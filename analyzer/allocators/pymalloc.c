@@ -20,6 +20,7 @@ struct pymalloc {
     uint64_t states[HR_PY_MAX_INTERPRETERS + 1]; /* `arenas` arrays read, so that shared ones are read once */
     uint32_t nstates;
     uint32_t narenas;
+    const char *how;            /* they were found */
 };
 
 /* ---- one pool ---- */
@@ -128,6 +129,18 @@ static bool arena_record_ok(const struct pymalloc *a, uint64_t record, uint32_t 
     return pool == first || hr_py_uint(a->py, first, HR_PY_POOL_ARENAINDEX, 4) == index || !hr_py_uint(a->py, first, HR_PY_POOL_COUNT, 4);
 }
 
+static enum hr_status declare(struct pymalloc *a, struct hr_builder *b)
+{
+    struct hr_allocator_info info = {.name = "pymalloc", .stat_in_use = HR_NONE64, .stat_free = HR_NONE64};
+    uint16_t id;
+    snprintf(info.version, sizeof info.version, "%.31s", a->py->version);
+    snprintf(info.evidence, sizeof info.evidence, "%s", a->how);
+    HR_TRY(hr_builder_allocator(b, &info, a->shift, &id));
+    hr_str name;
+    HR_TRY(hr_strs_addz(a->py->image->strs, "pymalloc", &name));
+    return hr_builder_arena(b, &(struct hr_arena){.name = name, .allocator = id}, &a->arena);
+}
+
 /* Reads an `arenas` array. max 0: unknown, goes on while records make sense. */
 static enum hr_status read_arenas(struct pymalloc *a, uint64_t arenas, uint64_t max, struct hr_builder *b)
 {
@@ -151,6 +164,8 @@ static enum hr_status read_arenas(struct pymalloc *a, uint64_t arenas, uint64_t 
         }
         if (!live)
             continue;
+        if (!a->narenas)
+            HR_TRY(declare(a, b));
         HR_TRY(hr_builder_region(b, hr_py_word(a->py, record, HR_PY_ARENA_ADDRESS), a->arena_size, a->arena, walk, a, record));
         a->narenas++;
     }
@@ -183,17 +198,18 @@ static uint64_t search_arenas(const struct pymalloc *a, uint64_t *max_ret)
     return 0;
 }
 
-static enum hr_status find_static_arenas(struct pymalloc *a, struct hr_builder *b, const char **how)
+static enum hr_status find_static_arenas(struct pymalloc *a, struct hr_builder *b)
 {
     uint64_t var = hr_py_symbol(a->py, "arenas"), max_var = hr_py_symbol(a->py, "maxarenas"), arenas = 0, max = 0;
-    *how = "arenas by symbol";
+    a->how = "arenas by symbol";
     if (var && hr_image_word(a->py->image, var, &arenas) && arenas)
         hr_image_uint(a->py->image, max_var, 4, &max);
     else if (!var) {
         arenas = search_arenas(a, &max);
-        *how = "arenas by the shape of their records";
+        a->how = "arenas by the shape of their records";
     }
-    return arenas ? read_arenas(a, arenas, max, b) : HR_ABSENT;
+    HR_TRY(arenas ? read_arenas(a, arenas, max, b) : HR_ABSENT);
+    return a->narenas ? HR_OK : HR_ABSENT; /* PYTHONMALLOC=malloc, or built without it */
 }
 
 static enum hr_status find_interpreter_arenas(struct pymalloc *a, struct hr_builder *b)
@@ -218,25 +234,12 @@ static void set_geometry(struct pymalloc *a)
     a->shift = a->py->image->word == 8 ? 4 : 3;
 }
 
-static enum hr_status declare(struct pymalloc *a, struct hr_builder *b, const char *how)
-{
-    struct hr_allocator_info info = {.name = "pymalloc", .stat_in_use = HR_NONE64, .stat_free = HR_NONE64};
-    uint16_t id;
-    snprintf(info.version, sizeof info.version, "%.31s", a->py->version);
-    snprintf(info.evidence, sizeof info.evidence, "%s", how);
-    HR_TRY(hr_builder_allocator(b, &info, a->shift, &id));
-    hr_str name;
-    HR_TRY(hr_strs_addz(a->py->image->strs, "pymalloc", &name));
-    return hr_builder_arena(b, &(struct hr_arena){.name = name, .allocator = id}, &a->arena);
-}
-
 static enum hr_status open_with(struct pymalloc *a, struct hr_builder *b)
 {
-    const char *how = "obmalloc state of the interpreters";
     set_geometry(a);
     bool per_interpreter = hr_py_has(a->py, HR_PY_IS_OBMALLOC) && hr_py_minor(a->py) >= 0x030c;
-    HR_TRY(declare(a, b, per_interpreter ? how : "static arenas"));
-    return per_interpreter ? find_interpreter_arenas(a, b) : find_static_arenas(a, b, &how);
+    a->how = "obmalloc state of the interpreters";
+    return per_interpreter ? find_interpreter_arenas(a, b) : find_static_arenas(a, b);
 }
 
 static enum hr_status open(struct hr_allocator_in *in, void **self_ret)

@@ -178,7 +178,9 @@ uint64_t hr_py_form_head(const struct hr_cpython *p)
         uint64_t runtime = addr - (uint64_t)p->at[HR_PY_RT_INTERP_HEAD], current = hr_py_word(p, runtime, HR_PY_RT_TSTATE_CURRENT);
         if (!hr_image_word(p->image, addr + p->image->word, &second) || !is_interpreter(p, second))
             continue;
-        bool inside = !hr_py_has(p, HR_PY_RT_MAIN_INTERP) || second == runtime + (uint64_t)p->at[HR_PY_RT_MAIN_INTERP];
+        /* about there: what lies between has system structures of unknown size */
+        uint64_t into = second - runtime, usual = hr_py_has(p, HR_PY_RT_MAIN_INTERP) ? (uint64_t)p->at[HR_PY_RT_MAIN_INTERP] : 0;
+        bool inside = !usual || (into > usual / 2 && into < usual * 2);
         if (inside && (!current || is_interpreter(p, hr_py_word(p, current, HR_PY_TS_INTERP))))
             return addr;
     }
