@@ -6,7 +6,7 @@
  * of size 0; where they begin is only in the table given to vPortDefineHeapRegions. With the
  * heap protector all links in memory, xStart's too, are XORed with xHeapCanary. heap_1 has no links: what lies below
  * xNextFreeByte was handed out.
- * Layout: portable/MemMang/heap_*.c of FreeRTOS-Kernel; checked against 10.3.1 and 11.x. */
+ * Layout: portable/MemMang/heap_*.c of FreeRTOS-Kernel; checked against kernels from 9.0.0 to 11.3.0. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,7 +109,7 @@ static enum hr_status walk(void *self, uint64_t cookie, struct hr_builder *b)
             size = next_free(a, at, end) - at;
             continue;
         }
-        if (a->kind != 2 && used && link ^ a->canary)
+        if (a->kind != 2 && used && link && link != a->canary) /* 11.0.1 writes the plain null, later ones a coded one */
             damage(a, "heap.corrupt.link", at, "configASSERT( pxLink->pxNextFreeBlock == NULL ) would fail: a block in use has a link");
         if (!used && !listed)
             damage(a, "heap.corrupt.free-list", at, "a free block is not on the list of free blocks");
