@@ -5,7 +5,8 @@
  * are 16-bit numbers in heaps of less than 256 KiB on 32-bit machines, else 32-bit. A chunk of size 0, in use, ends the heap.
  * z_heap: chunk 0's header (8 bytes), number of the end chunk, bits of the buckets that are not empty, with
  * CONFIG_SYS_HEAP_RUNTIME_STATS three sums, then the buckets: the first chunk of those of 2^i to 2^(i+1)-1 usable units.
- * k_malloc() puts the address of its k_heap in front of what it returns.
+ * k_malloc() puts the address of its k_heap in front of what it returns; with CONFIG_SYS_HEAP_CANARIES (4.4) a unit at the end of
+ * every chunk is the heap's own.
  * Layout: lib/heap/heap.h of Zephyr 2.5 to 4.x; up to 2.4 (lib/os/heap.h) the two sizes are the other way round. */
 #include <stdio.h>
 #include <string.h>
@@ -22,6 +23,7 @@ struct zheap {
     uint64_t base, owner;  /* owner: struct sys_heap, 0 not found */
     uint32_t end, buckets_at, nbuckets;
     bool wide, swapped, stats;
+    uint32_t trail;        /* units at a chunk's end that are the heap's own: 1 with canaries */
     uint32_t arena;
 };
 
@@ -60,7 +62,7 @@ static void damage(const struct zephyr *z, struct hr_arena *row, const char *cod
 
 /* ---- buckets ---- */
 
-static uint32_t least(const struct zheap *h) { return h->wide ? 2 : 1; }
+static uint32_t least(const struct zheap *h) { return (h->wide ? 2 : 1) + h->trail; }
 static int bucket_of(const struct zheap *h, uint32_t size)
 {
     uint32_t usable = size - least(h) + 1;
@@ -123,6 +125,8 @@ static enum hr_status emit(const struct zephyr *z, const struct zheap *h, uint32
 {
     bool used = field(z, h, c, SIZE) & 1;
     uint64_t at = place(h, c) + header(h), bytes = (uint64_t)size * UNIT - header(h), v;
+    if (used && h->trail && size > h->trail)
+        bytes -= (uint64_t)h->trail * UNIT;
     if (used && h->owner && bytes > z->img->word && hr_image_word(z->img, at, &v) && v == h->owner) {
         at += z->img->word; /* k_malloc */
         bytes -= z->img->word;
@@ -133,7 +137,7 @@ static enum hr_status emit(const struct zephyr *z, const struct zheap *h, uint32
 static void sums(const struct zephyr *z, const struct zheap *h, struct hr_arena *row, uint64_t free, uint64_t used, uint64_t nfree, uint64_t nused)
 {
     unsigned w = z->img->word;
-    uint64_t says_free = 0, says_used = 0, head = header(h);
+    uint64_t says_free = 0, says_used = 0, head = header(h) + (uint64_t)h->trail * UNIT;
     hr_image_word(z->img, h->base + 16, &says_free);
     hr_image_word(z->img, h->base + 16 + w, &says_used);
     /* whole chunks until 4.1, without their headers since */
@@ -186,21 +190,44 @@ static enum hr_status walk(void *self, uint64_t cookie, struct hr_builder *b)
 
 /* ---- finding ---- */
 
-/* Chunk 0 holds z_heap and its buckets and nothing else; that tells whether the sums are there. */
+/* Which buckets have members is said twice: by bits, and by their heads. */
+static bool buckets_agree(const struct zephyr *z, const struct zheap *h)
+{
+    uint64_t avail, first;
+    if (!hr_image_uint(z->img, h->base + 12, 4, &avail) || (h->nbuckets < 32 && avail >> h->nbuckets))
+        return false;
+    for (uint32_t i = 0; i < h->nbuckets; i++)
+        if (!hr_image_uint(z->img, h->base + h->buckets_at + 4ull * i, 4, &first) || (avail >> i & 1) != (first != 0) || first >= h->end)
+            return false;
+    return true;
+}
+
+/* Chunk 0 holds z_heap and its buckets and nothing else; that tells whether sums and canaries are there. */
 static bool layout(const struct zephyr *z, struct zheap *h)
 {
     uint32_t first = size_of(z, h, 0);
-    int last = bucket_of(h, h->end);
-    if (last < 0 || first >= h->end || !(field(z, h, 0, SIZE) & 1) || field(z, h, 0, LEFT))
+    struct zheap found = {0};
+    if (first >= h->end || !(field(z, h, 0, SIZE) & 1) || field(z, h, 0, LEFT))
         return false;
-    h->nbuckets = (uint32_t)last + 1;
-    for (unsigned stats = 0; stats < 2; stats++) {
-        h->stats = stats;
-        h->buckets_at = 16 + (stats ? 3u * z->img->word : 0);
-        if ((h->buckets_at + 4 * h->nbuckets + UNIT - 1) / UNIT == first)
-            return true;
+    for (unsigned k = 0; k < 4; k++) {
+        struct zheap t = *h;
+        t.stats = k & 1;
+        t.trail = k >> 1;
+        int last = bucket_of(&t, t.end);
+        t.nbuckets = (uint32_t)last + 1;
+        t.buckets_at = 16 + (t.stats ? 3u * z->img->word : 0);
+        if (last < 0 || (t.buckets_at + 4 * t.nbuckets + UNIT - 1) / UNIT + t.trail != first)
+            continue;
+        bool agree = buckets_agree(z, &t);
+        if (agree || !found.base)
+            found = t;
+        if (agree)
+            break;
     }
-    return false;
+    if (!found.base)
+        return false;
+    *h = found;
+    return true;
 }
 
 /* The two ends are written by nobody but sys_heap_init() and the neighbours of the last chunk. */
@@ -272,7 +299,7 @@ static enum hr_status declare(struct zephyr *z, struct hr_allocator_in *in)
     uint16_t id;
     const struct zheap *h = &z->heap[0];
     snprintf(how, sizeof how, "a z_heap at 0x%llx whose chunks know their neighbours; %s chunk headers%s", (unsigned long long)h->base, h->wide ? "8-byte" : "4-byte",
-             h->stats ? "; CONFIG_SYS_HEAP_RUNTIME_STATS" : "");
+             h->stats ? "; CONFIG_SYS_HEAP_RUNTIME_STATS" : h->trail ? "; CONFIG_SYS_HEAP_CANARIES" : "");
     HR_TRY(hr_emb_allocator(in, "Zephyr", "", how, 2, &id));
     for (uint32_t i = 0; i < z->n; i++) {
         h = &z->heap[i];

@@ -23,7 +23,8 @@ static void set(const struct z *z, uint64_t c, unsigned f, uint64_t v)
     mk_emb_set(z->e, z->base + 8 * c + f * w, v, w);
 }
 
-static uint64_t bucket(const struct mk_emb *e, uint64_t units) { return (uint64_t)log2_of(units - (e->width == 4 ? 2 : 1) + 1); }
+static uint64_t trail(const struct mk_emb *e) { return e->flavour & 8 ? 1 : 0; }
+static uint64_t bucket(const struct mk_emb *e, uint64_t units) { return (uint64_t)log2_of(units - (e->width == 4 ? 2 : 1) - trail(e) + 1); }
 
 void mk_zephyr(struct mk_emb *e)
 {
@@ -31,7 +32,7 @@ void mk_zephyr(struct mk_emb *e)
     uint64_t head = 2 * e->width, at = 16 + (e->flavour & 1 ? 3 * e->word : 0), units = e->total / 8, first = 3, buckets;
     for (unsigned k = 0; k < 8; k++) { /* chunk 0 grows with the number of buckets, which grows with it */
         buckets = bucket(e, units + first) + 1;
-        first = (at + 4 * buckets + 7) / 8;
+        first = (at + 4 * buckets + 7) / 8 + trail(e);
     }
     uint64_t end = units + first, owner = MK_EMB_BASE + 0x100, avail = 0, free = 0, used = 0, last = first;
     unsigned order[MK_EMB_MAX], n = mk_emb_free(e, order);
@@ -40,13 +41,15 @@ void mk_zephyr(struct mk_emb *e)
     mk_emb_fill(e, z.base, 0, (size_t)(8 * first));
     for (unsigned i = 0; i < e->nchunks; i++) {
         const struct mk_chunk *c = &e->chunk[i];
-        uint64_t nr = first + c->at / 8, user = z.base + 8 * nr + head, size = c->size - head;
+        uint64_t nr = first + c->at / 8, user = z.base + 8 * nr + head, size = c->size - head - (c->want ? 8 * trail(e) : 0);
         if (c->want && e->flavour & 2 && i % 2 && size > 2u * e->word) { /* k_malloc */
             mk_emb_set(e, user, owner, e->word);
             mk_emb_expect(e, user + e->word, size - e->word, true);
         } else {
             mk_emb_expect(e, user, size, c->want);
         }
+        if (c->want && trail(e))
+            mk_emb_set(e, z.base + 8 * nr + c->size - 8, mk_emb_random(e), 8);
         set(&z, nr, 0, last);
         set(&z, nr, 1, c->size / 8 << 1 | (c->want != 0));
         last = c->size / 8;

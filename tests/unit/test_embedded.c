@@ -27,6 +27,8 @@ static const struct kind kinds[] = {
     {"Zephyr, sums, k_malloc", mk_zephyr, {.word = 4, .unit = 8, .least = 8, .head = 4, .width = 2, .flavour = 3}},
     {"Zephyr, 8-byte headers", mk_zephyr, {.unit = 8, .least = 16, .head = 8, .width = 4}},
     {"Zephyr, 8-byte headers, sums, k_malloc", mk_zephyr, {.unit = 8, .least = 16, .head = 8, .width = 4, .flavour = 3}},
+    {"Zephyr, canaries", mk_zephyr, {.word = 4, .unit = 8, .least = 16, .head = 12, .width = 2, .flavour = 10}},
+    {"Zephyr, 8-byte headers, canaries", mk_zephyr, {.word = 8, .unit = 8, .least = 24, .head = 16, .width = 4, .flavour = 8}},
     {"Zephyr 2.4", mk_zephyr, {.word = 4, .unit = 8, .least = 8, .head = 4, .width = 2, .flavour = 4}},
     {"ESP-IDF 5.1", mk_esp_tlsf, {.word = 4, .unit = 4, .least = 16, .head = 4}},
     {"ESP-IDF 5.1, light poisoning", mk_esp_tlsf, {.word = 4, .unit = 4, .least = 16, .head = 16, .poison = 1}},
