@@ -86,6 +86,20 @@ bool hr_emb_ram(const struct hr_image *img, uint64_t at, uint64_t size)
     return s && s->flags & HR_SEG_W && at - s->addr < s->bytes.n && size <= s->bytes.n - (at - s->addr);
 }
 
+bool hr_emb_pool_free(const struct hr_image *img, const struct hr_emb_pool *p, uint8_t *bits, uint64_t *n_ret, uint64_t *bad_ret)
+{
+    *n_ret = 0;
+    for (uint64_t at = p->list, next; at; at = next) {
+        uint64_t nr = (at - p->base) / p->step;
+        *bad_ret = at;
+        if (at < p->base || (at - p->base) % p->step || nr >= p->count || hr_emb_bit(bits, nr) || !hr_image_word(img, at, &next))
+            return false;
+        bits[nr / 8] |= (uint8_t)(1u << (nr & 7));
+        (*n_ret)++;
+    }
+    return true;
+}
+
 bool hr_emb_filled(const struct hr_image *img, uint64_t at, uint64_t n, uint8_t v, uint64_t *bad_ret)
 {
     while (n) {

@@ -31,6 +31,13 @@ typedef uint64_t hr_emb_look_fn(void *ctx, uint64_t at, const uint8_t *p, size_t
 void hr_emb_search(const struct hr_image *img, unsigned step, size_t need, hr_emb_look_fn *look, void *ctx);
 /* Is the address in memory that the machine can write, with `size` bytes behind it in the image? */
 bool hr_emb_ram(const struct hr_image *img, uint64_t at, uint64_t size);
+/* Equal blocks, the free ones linked from `list` on through their first word. Sets a bit for each free one (`bits`: count / 8 + 1
+ * bytes of zeros); false when the list leaves the blocks or comes back, *bad_ret then is the link. */
+struct hr_emb_pool {
+    uint64_t base, step, count, list;
+};
+bool hr_emb_pool_free(const struct hr_image *img, const struct hr_emb_pool *p, uint8_t *bits, uint64_t *n_ret, uint64_t *bad_ret);
+static inline bool hr_emb_bit(const uint8_t *bits, uint64_t i) { return bits[i / 8] >> (i & 7) & 1; }
 /* Do n bytes from `at` all hold v? False when any is absent; *bad_ret (may be NULL): the first that does not. */
 bool hr_emb_filled(const struct hr_image *img, uint64_t at, uint64_t n, uint8_t v, uint64_t *bad_ret);
 /* One arena of an allocator with several, named and without regions yet. */

@@ -102,17 +102,11 @@ static enum hr_status walk_blocks(void *self, uint64_t cookie, struct hr_builder
     HR_AUTOFREE uint8_t *listed = hr_zalloc((size_t)(p->count / 8 + 1), 1);
     if (!listed)
         return HR_NOMEM;
-    for (uint64_t at = p->list; at;) {
-        uint64_t nr = (at - p->start) / step;
-        if (at < p->start || (at - p->start) % step || nr >= p->count || listed[nr / 8] >> (nr & 7) & 1 || !hr_image_word(t->img, at, &v)) {
-            damage(t, row, "heap.corrupt.free-list", at, "the list of available blocks leaves the pool or is a loop");
-            break;
-        }
-        listed[nr / 8] |= (uint8_t)(1u << (nr & 7));
-        at = v;
-    }
+    uint64_t n, bad;
+    if (!hr_emb_pool_free(t->img, &(struct hr_emb_pool){p->start, step, p->count, p->list}, listed, &n, &bad))
+        damage(t, row, "heap.corrupt.free-list", bad, "the list of available blocks leaves the pool or is a loop");
     for (uint64_t i = 0, at = p->start; i < p->count; i++, at += step) {
-        bool is_free = listed[i / 8] >> (i & 7) & 1;
+        bool is_free = hr_emb_bit(listed, i);
         free += is_free;
         if (!is_free && hr_image_word(t->img, at, &v) && v != p->at)
             damage(t, row, "heap.corrupt.link", at, "a block that is not available does not name its pool (an overrun of the block before it?)");

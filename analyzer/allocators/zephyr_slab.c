@@ -30,19 +30,9 @@ static void damage(const struct slabs *t, struct hr_arena *row, const char *code
     hr_note_at(t->notes, HR_NOTE_DAMAGE, code, at, "Zephyr %s: %s at 0x%llx", hr_strs_get(t->img->strs, row->name), what, (unsigned long long)at);
 }
 
-/* The list, as a bit per block; true: it ends, and never leaves the buffer. *bad_ret: the link that does. */
 static bool read_list(const struct slabs *t, const struct slab *s, uint8_t *listed, uint64_t *n_ret, uint64_t *bad_ret)
 {
-    *n_ret = 0;
-    for (uint64_t at = s->list, v; at; at = v) {
-        uint64_t nr = (at - s->buffer) / s->each;
-        *bad_ret = at;
-        if (at < s->buffer || (at - s->buffer) % s->each || nr >= s->count || listed[nr / 8] >> (nr & 7) & 1 || !hr_image_word(t->img, at, &v))
-            return false;
-        listed[nr / 8] |= (uint8_t)(1u << (nr & 7));
-        (*n_ret)++;
-    }
-    return true;
+    return hr_emb_pool_free(t->img, &(struct hr_emb_pool){s->buffer, s->each, s->count, s->list}, listed, n_ret, bad_ret);
 }
 
 static enum hr_status walk(void *self, uint64_t cookie, struct hr_builder *b)
@@ -59,7 +49,7 @@ static enum hr_status walk(void *self, uint64_t cookie, struct hr_builder *b)
     else if (n != s->count - s->used)
         damage(t, row, "heap.corrupt.free-bytes", s->at, "num_used and the list of free blocks do not make num_blocks: the slab");
     for (uint64_t i = 0; i < s->count; i++)
-        HR_TRY(hr_emit(b, s->buffer + i * s->each, s->each, listed[i / 8] >> (i & 7) & 1 ? HR_FREE : HR_USED));
+        HR_TRY(hr_emit(b, s->buffer + i * s->each, s->each, hr_emb_bit(listed, i) ? HR_FREE : HR_USED));
     return HR_OK;
 }
 
