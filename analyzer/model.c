@@ -633,6 +633,7 @@ void hr_model_init(struct hr_session_model *m, struct hr_session *s)
     n += hr_model_survey(m->tables + n, s);
     n += hr_model_pyrefs(m->tables + n, s);
     n += hr_model_python_waste(m->tables + n, s);
+    n += hr_model_growth(m->tables + n, NULL);
     size_t ng = sizeof session_globals / sizeof *session_globals;
     _Static_assert(sizeof session_globals <= sizeof m->globals, "room for the globals");
     memcpy(m->globals, session_globals, sizeof session_globals);

@@ -23,6 +23,10 @@ size_t hr_model_survey(struct hr_table *t, struct hr_session *s);
 size_t hr_model_survey_globals(struct hr_global *g, struct hr_session *s);
 /* Wrong reference counts (model_pyrefs.c). */
 size_t hr_model_pyrefs(struct hr_table *t, struct hr_session *s);
+/* Types over several images (model_growth.c); NULL: there is one image. hr_model_compare() fills them. */
+struct hr_growth;
+size_t hr_model_growth(struct hr_table *t, const struct hr_growth *g);
+void hr_model_compare(struct hr_session_model *m, const struct hr_growth *g);
 /* Why there are no rows about Python, NULL when there is one. ctx: the session. */
 const char *hr_model_no_python(void *ctx);
 size_t hr_model_python_waste(struct hr_table *t, struct hr_session *s); /* model_python_waste.c */

@@ -50,7 +50,7 @@ static void hex(struct hr_json *j, const char *key, uint64_t v)
     hr_json_str(j, key, buf);
 }
 
-static void finding(struct hr_json *j, const struct hr_finding *f)
+void hr_json_finding(struct hr_json *j, const struct hr_finding *f)
 {
     hr_json_obj(j, NULL);
     hr_json_str(j, "rule", f->rule);
@@ -132,7 +132,7 @@ static void print_json(struct hr_out *o, const struct hr_report_in *in)
     hr_json_head(&j, in->head);
     hr_json_arr(&j, "findings");
     for (size_t i = 0; i < in->findings->list.n; i++)
-        finding(&j, &in->findings->list.v[i]);
+        hr_json_finding(&j, &in->findings->list.v[i]);
     hr_json_end(&j);
     tail(&j, in);
     hr_json_end(&j);
@@ -147,7 +147,7 @@ static void print_ndjson(struct hr_out *o, const struct hr_report_in *in)
     hr_json_head(&j, in->head);
     hr_json_end(&j);
     for (size_t i = 0; i < in->findings->list.n; i++)
-        finding(&j, &in->findings->list.v[i]);
+        hr_json_finding(&j, &in->findings->list.v[i]);
     hr_json_obj(&j, NULL);
     tail(&j, in);
     hr_json_end(&j);

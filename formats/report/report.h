@@ -44,6 +44,8 @@ struct hr_report {
 const struct hr_report *hr_report_find(const char *name);
 /* "path/file.c:120" into path and line (1 when there is none); false when there is no path. */
 bool hr_report_location(const char *location, char *path, size_t cap, unsigned *line_ret);
+/* One finding as an object within an array. */
+void hr_json_finding(struct hr_json *j, const struct hr_finding *f);
 /* The members every JSON document starts with (json.md); the outermost object must be open. */
 void hr_json_head(struct hr_json *j, const struct hr_report_head *h);
 

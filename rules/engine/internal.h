@@ -141,6 +141,7 @@ struct rule {
     const char *name;
     struct src *src;
     uint32_t pos;
+    bool diff;                 /* a `diff` statement: over several images */
     bool budget, redact, suspects, has_severity, has_match, chosen, off, bytes_max;
     enum hr_severity severity;
     const char *tags, *precision;
@@ -187,6 +188,7 @@ struct hr_rules {
     struct regexvec regexes;
     struct progvec progs;
     const struct hr_model *model;
+    bool diffs;                /* `diff` statements are judged, and no rules */
     const char *only;          /* the last pattern */
     void *match_ctx;           /* pcre2_match_context */
     bool setting;              /* lets being parsed come from the command line */

@@ -195,14 +195,14 @@ static void required(struct lexer *l, const struct rule *rule, bool have, const 
         hr_rules_error(l->r, l->src, rule->pos, NULL, "rule %s has no `%s`: %s", rule->name, what, why);
 }
 
-static bool parse_rule(struct lexer *l)
+static bool rule_or_diff(struct lexer *l, bool diff)
 {
     uint32_t pos = l->t.pos;
     const char *name = hr_parse_dotted(l);
     struct rule *rule = name ? hr_rules_take(l->r, sizeof *rule) : NULL;
     if (!rule || !hr_expect(l, '{', "`{`") || FULL(l, l->r->rules, "rules"))
         return false;
-    *rule = (struct rule){.name = name, .src = l->src, .pos = pos, .tags = "", .precision = "", .chosen = true,
+    *rule = (struct rule){.name = name, .src = l->src, .pos = pos, .tags = "", .precision = "", .chosen = !diff, .diff = diff,
                           .members = HR_MAX_MEMBERS, .var_id = l->r->next_var++};
     size_t errors = l->r->errors.n;
     while (l->t.kind != '}') {
@@ -217,8 +217,17 @@ static bool parse_rule(struct lexer *l)
         required(l, rule, rule->title.n, "title", "the sentence a reader sees");
         required(l, rule, rule->has_match, "match", "what to look at");
     }
+    if (diff && rule->has_match) {
+        if (rule->source.name && strcmp(rule->source.name, "types") && strcmp(rule->source.name, "growth"))
+            hr_rules_error(l->r, l->src, rule->pos, NULL, "a diff looks at `types`: what else there is belongs to one image");
+        else
+            rule->source.name = "growth"; /* types of several images, side by side */
+    }
     return kept(l, hr_rule_keep(l->r, rule));
 }
+
+static bool parse_rule(struct lexer *l) { return rule_or_diff(l, false); }
+static bool parse_diff(struct lexer *l) { return rule_or_diff(l, true); }
 
 /* budget heap.used { severity error  heap.used <= 24 KiB  when target == "stm32f4" } */
 static bool parse_budget(struct lexer *l)
@@ -359,7 +368,7 @@ static bool skip_statement(struct lexer *l, const char *what, uint32_t pos, bool
 static bool statement(struct lexer *l)
 {
     static bool (*const parsers[NSTATEMENTS])(struct lexer *) = {
-        parse_pack, parse_include, parse_let, parse_type, parse_set, parse_rule, parse_budget, NULL, parse_allow,
+        parse_pack, parse_include, parse_let, parse_type, parse_set, parse_rule, parse_budget, parse_diff, parse_allow,
     };
     for (size_t i = 0; i < NSTATEMENTS; i++)
         if (hr_lex_is(l, statements[i])) {

@@ -87,6 +87,8 @@ enum hr_status hr_rule_keep(struct hr_rules *r, struct rule *rule)
 
 void hr_rules_show_contents(struct hr_rules *r, bool show) { r->show_contents = show; }
 
+void hr_rules_diffs(struct hr_rules *r, bool diffs) { r->diffs = diffs; }
+
 void hr_rules_today(struct hr_rules *r, uint32_t yyyymmdd) { r->today = yyyymmdd; }
 
 /* `*` any run, `?` one character; linear: after a failure only the last star is tried again. */
@@ -132,7 +134,7 @@ size_t hr_rules_only(struct hr_rules *r, const char *pattern)
     size_t n = 0;
     for (size_t i = 0; i < r->rules.n; i++) {
         struct rule *x = r->rules.v[i];
-        x->chosen = !pattern || chosen(pattern, x->name);
+        x->chosen = x->diff == r->diffs && (!pattern || chosen(pattern, x->name));
         n += x->chosen;
     }
     return n;

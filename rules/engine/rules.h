@@ -34,6 +34,8 @@ void hr_rules_format_error(const struct hr_rule_error *e, char *buf, size_t cap)
 /* Contents of memory may appear in findings (--show-contents); otherwise only their length does. */
 void hr_rules_show_contents(struct hr_rules *r, bool show);
 void hr_rules_today(struct hr_rules *r, uint32_t yyyymmdd); /* for `allow … expires`; without it, the clock is asked */
+/* Judges `diff` statements instead of rules: over the table "growth" of several images. Before hr_rules_only(). */
+void hr_rules_diffs(struct hr_rules *r, bool diffs);
 /* Glob over rule names ("leak.*"; several by comma); NULL = all. Returns how many are chosen. */
 size_t hr_rules_only(struct hr_rules *r, const char *pattern);
 /* HR_NEED_* of the chosen rules. */

@@ -42,15 +42,20 @@ def run(board, libc):
 class Run:
     """Builds, runs to the end, saves RAM and registers. alive: {address: requested}; lost: {address: kind}."""
 
-    def __init__(self, board, libc, core=False, name="", extra=()):
-        """extra: more arguments for the compiler, under a name of their own."""
+    def __init__(self, board, libc, core=False, name="", extra=(), poke=None, elf=None):
+        """extra: more arguments for the compiler, under a name of their own. poke: (address, word) put into memory before the start.
+        elf: that one, instead of building."""
         self.name = f"{board}-{libc}{name}"
         self.board = board
         machine, self.base, self.size = BOARDS[board]
         self.elf, self.ram, self.regs = (hr.path(self.name + end) for end in (".elf", ".bin", ".regs"))
         self.core = hr.path(self.name + ".core") if core else None
-        subprocess.run([f"{hr.TOP}/samples/firmware/build.sh", board, libc, self.elf, *extra], check=True, stdout=subprocess.DEVNULL,
-                       stderr=subprocess.PIPE)
+        self.poke = poke
+        if elf:
+            self.elf = elf
+        else:
+            subprocess.run([f"{hr.TOP}/samples/firmware/build.sh", board, libc, self.elf, *extra], check=True, stdout=subprocess.DEVNULL,
+                           stderr=subprocess.PIPE)
         self._emulate(machine)
         self._listen()
         self.image = f"{self.ram}@{self.base:#x}"
@@ -58,7 +63,8 @@ class Run:
     def _emulate(self, machine):
         log, mon = hr.path(self.name + ".log"), hr.path(self.name + ".mon")
         bios = ["-bios", "none"] if machine == "virt" else []
-        q = subprocess.Popen([emulator(self.board), "-M", machine, *bios, "-kernel", self.elf, "-display", "none", "-serial", "none",
+        poke = ["-device", f"loader,addr={self.poke[0]:#x},data={self.poke[1]:#x},data-len=4"] if self.poke else []
+        q = subprocess.Popen([emulator(self.board), "-M", machine, *bios, *poke, "-kernel", self.elf, "-display", "none", "-serial", "none",
                               "-chardev", f"file,id=sh,path={log}", "-semihosting-config", "enable=on,target=native,chardev=sh",
                               "-monitor", f"unix:{mon},server=on,wait=off"],
                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -65,8 +65,8 @@ static void test_parser(void)
     EXPECT("= for ==", RULE("o in objects where o.size = 1"), {1, 66, "does not compare", "=="});
     EXPECT("missing brace", "rule a { severity note\ntitle \"t\"\nrule b { severity note title \"t\" match o in objects }",
            {1, 6, "is not closed", NULL});
-    EXPECT("not yet", "diff a { severity note }\nlet b = x[1]\nlet c = `g ->> x`\nlet d = 1",
-           {1, 1, "`diff` is not supported yet", NULL}, {2, 10, "not supported yet", NULL}, {3, 9, "not supported yet", NULL});
+    EXPECT("not yet", "verdict stuck { severity note }\nlet b = x[1]\nlet c = `g ->> x`\nlet d = 1",
+           {1, 1, "`verdict` is not supported yet", NULL}, {2, 10, "not supported yet", NULL}, {3, 9, "not supported yet", NULL});
     EXPECT("allow", "allow \"x\" { rule a }", {1, 7, "no `expires`", NULL}, {1, 7, "no `reason`", NULL});
     EXPECT("date", "allow \"x\" { rule a expires 2026-13-01 reason \"r\" }", {1, 28, "no such day", NULL});
     EXPECT("budget", "budget heap.used { severity error heap.used + 1 }", {1, 45, "a comparison", NULL});
