@@ -221,6 +221,29 @@ def picolibc():
     ok(any(n["code"] == "heap.corrupt.free-list" and int(n["addr"], 16) == first - 4 for n in head["notes"]), "picolibc 2026: a chunk in use on a list is said", head["notes"])
 
 
+def small_heaps():
+    """Five allocators as an independent writer lays them out (the originals were compared by hand): by symbols, with leaks; and the
+    same bytes without the ELF."""
+    why = firmware.missing("lm3s", "nano")
+    if why:
+        return skip("small heaps", why)
+    for kind, name in ((1, "umm_malloc"), (2, "lwIP"), (3, "ThreadX"), (4, "lwIP pools"), (5, "Zephyr slabs")):
+        r = firmware.Run("lm3s", "nano", name=f"-small{kind}",
+                         extra=[f"{hr.TOP}/tests/truth/prog/small_heaps.c", f"-DKIND={kind}", "-Dmalloc=own_malloc", "-Dfree=own_free", "-Dmallinfo=own_mallinfo"])
+        args = (r.image, "--elf", r.elf, "--regs", r.regs)
+        head, got = blocks(*args)
+        used = {a: b for a, b in got.items() if b["state"] == "used"}
+        eq({b["allocator"] for b in got.values()}, {name}, f"{name}: found, and nothing else")
+        eq(sorted(used), sorted(r.alive), f"{name}: the blocks in use")
+        ok(all(used[a]["size"] >= n for a, n in r.alive.items() if a in used), f"{name}: each has the bytes that were asked for")
+        eq(sum(b["size"] for b in got.values() if b["state"] == "free"), r.free, f"{name}: free bytes")
+        eq({a: b["reach"] for a, b in used.items() if b["reach"].startswith("leaked")}, {a: REACH[k] for a, k in r.lost.items()}, f"{name}: the leaks")
+        eq([n for n in head["notes"] if n["code"].startswith(("heap.", "roots."))], [], f"{name}: no complaint")
+        if kind != 4:  # its descriptors are in the program's flash
+            _, bare = blocks(r.image, "--arch", "arm")
+            eq({a: (b["size"], b["state"]) for a, b in bare.items()}, {a: (b["size"], b["state"]) for a, b in got.items()}, f"{name}: the same without the ELF")
+
+
 def smashed(r):
     """An overrun that writes over the next block's link is said, at that block, and what lies behind is still read."""
     data = bytearray(open(r.ram, "rb").read())
@@ -273,4 +296,4 @@ def tlsf():
     eq(sorted(a for a in got), sorted([*used, *free])[:sorted([*used, *free]).index(sorted(used)[2])], "TLSF: nothing is claimed past it")
 
 
-hr.main([containers, doubts, freertos, picolibc, tlsf] + [lambda b=b: one(*b) for b in BUILDS])
+hr.main([containers, doubts, freertos, picolibc, small_heaps, tlsf] + [lambda b=b: one(*b) for b in BUILDS])
