@@ -42,6 +42,8 @@ static void json_list(struct hr_cli *c, struct hr_json *j, struct hr_py *py, con
         hr_json_int(j, "refcount", x->refcount);
         hr_json_num(j, "found", x->found);
         hr_json_int(j, key, x->difference < 0 ? -x->difference : x->difference);
+        if (x->difference > 0)
+            hr_json_int(j, "surplus_at_least", x->least);
         json_holders(j, py, x);
         hr_json_str(j, "value", hr_py_repr(py, x->addr, c->show_contents, value, sizeof value));
         hr_json_str(j, "culprit_guess", x->culprit ? hr_strs_get(py->img->strs, x->culprit) : NULL);

@@ -30,6 +30,8 @@ static void count(void *ctx, uint32_t i, enum hr_py_finder who, uint64_t holder)
     (void)holder;
     if (who == HR_PF_OBJECT || who == HR_PF_FRAME)
         a->sure[i]++;
+    else if (who == HR_PF_STACK)
+        a->on_stack[i] += a->on_stack[i] < MANY;
     else
         a->possible[i] += a->possible[i] < MANY;
 }
@@ -40,7 +42,8 @@ uint64_t hr_py_found(struct hr_py *py, const struct hr_py_audit *a, uint64_t add
     if (i == HR_NONE || hr_py_immortal(py, addr))
         return UINT64_MAX;
     int64_t missing = hr_py_refcount(py, addr) - (int64_t)a->sure[i];
-    return a->sure[i] + (missing > 0 ? hr_min((uint64_t)missing, a->possible[i]) : 0);
+    uint64_t possible = a->possible[i] + (missing > a->possible[i] + a->on_stack[i] ? 0u : a->on_stack[i]);
+    return a->sure[i] + (missing > 0 ? hr_min((uint64_t)missing, possible) : 0);
 }
 
 /* ---- deciding ---- */
@@ -79,16 +82,17 @@ static enum hr_status one(struct hr_py *py, struct hr_py_audit *a, uint32_t i, u
         a->audited++;
         return hr_pycountvec_push(&a->deficit, c);
     }
-    if (missing > 0 && a->possible[i] == MANY) {
+    if (missing > 0 && (a->possible[i] == MANY || a->on_stack[i] == MANY)) {
         a->skipped[HR_PS_MANY]++;
         return HR_OK;
     }
-    if (missing > a->possible[i]) {
-        if (!a->sure[i] && !a->possible[i] && !whole(py, addr, hr_py_type(py, type))) {
+    if (missing > a->possible[i] + a->on_stack[i]) {
+        if (!a->sure[i] && !a->possible[i] && !a->on_stack[i] && !whole(py, addr, hr_py_type(py, type))) {
             a->skipped[HR_PS_FRAGMENT]++;
             return HR_OK;
         }
-        c.difference = missing - a->possible[i];
+        c.difference = missing - a->possible[i]; /* leaked for sure: what stacks hold is borrowed or left over rather than one's own */
+        c.least = c.difference - a->on_stack[i];
         a->audited++;
         return hr_pycountvec_push(&a->surplus, c);
     }
@@ -179,7 +183,8 @@ static enum hr_status audit(struct hr_py *py, struct hr_py_audit *a)
     size_t n = (size_t)py->heap->n + a->number.n + 1;
     a->sure = hr_zalloc(n, sizeof *a->sure);
     a->possible = hr_zalloc(n, 1);
-    if (!a->sure || !a->possible)
+    a->on_stack = hr_zalloc(n, 1);
+    if (!a->sure || !a->possible || !a->on_stack)
         return HR_NOMEM;
     HR_TRY(pass(py, a, count, a));
     HR_TRY(decide(py, a));
@@ -212,6 +217,7 @@ void hr_py_audit_free(struct hr_py_audit *a)
         return;
     hr_free(a->sure);
     hr_free(a->possible);
+    hr_free(a->on_stack);
     hr_map_deinit(&a->numbers);
     hr_u64vec_deinit(&a->number);
     hr_pycountvec_deinit(&a->surplus);

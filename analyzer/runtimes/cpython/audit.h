@@ -28,6 +28,7 @@ struct hr_py_count {
     uint64_t addr;
     uint32_t index, type;
     int64_t refcount, difference;  /* difference: surplus > 0, deficit < 0 */
+    int64_t least;                 /* of a surplus, if all words on C stacks that lead to it are counted */
     uint64_t found;                /* sure ones, and possible ones as far as the count needs them */
     uint64_t by[HR_PF_COUNT];
     struct hr_py_holder holder[HR_PY_HOLDERS];
@@ -52,7 +53,7 @@ struct hr_py_audit {
     uint64_t audited, explained_by_possible; /* of the audited: right only if possible finders count */
     uint64_t skipped[HR_PS_COUNT];
     uint32_t *sure;                /* per index: node, or behind the nodes 2.7's numbers */
-    uint8_t *possible;             /* per index; 255: that many or more */
+    uint8_t *possible, *on_stack;  /* per index, the second those of HR_PF_STACK; 255: that many or more */
     struct hr_map numbers;         /* address -> index */
     struct hr_u64vec number;       /* their addresses */
 };

@@ -41,11 +41,13 @@ void hr_py_scan_objects(struct hr_py_scan *s);
 void hr_py_scan_frames(struct hr_py_scan *s);
 /* scan_tops.c */
 enum hr_status hr_py_scan_tops(struct hr_py_scan *s, uint32_t native) HR_MUST;
-uint64_t hr_py_scan_top(const struct hr_py_scan *s, uint64_t from, uint64_t end, uint64_t calling);
+/* End of what may be in use of a value stack [from, end). `instruction`: that the frame is at. */
+uint64_t hr_py_scan_top(const struct hr_py_scan *s, uint64_t from, uint64_t end, uint64_t instruction);
 /* scan_memory.c */
 enum hr_status hr_py_scan_quiet(struct hr_py_scan *s) HR_MUST;
 void hr_py_scan_memory(struct hr_py_scan *s);
 void hr_py_scan_range(struct hr_py_scan *s, uint64_t lo, uint64_t hi, enum hr_py_finder who);
+void hr_py_scan_plain(struct hr_py_scan *s, uint64_t lo, uint64_t hi, enum hr_py_finder who); /* quiet memory, too */
 /* The numbers that 2.7 carves out of blocks of its own. index: address -> place in addr, plus `first`; the blocks' own addresses ->
  * HR_PY_NUMBER_BLOCK. */
 enum { HR_PY_NUMBER_BLOCK = UINT32_MAX - 1 };

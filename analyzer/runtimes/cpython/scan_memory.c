@@ -16,7 +16,7 @@ enum {
 };
 
 /* The words of [lo, hi), aligned, that may lead into the heap. */
-static void plain_range(struct hr_py_scan *s, uint64_t lo, uint64_t hi, enum hr_py_finder who)
+void hr_py_scan_plain(struct hr_py_scan *s, uint64_t lo, uint64_t hi, enum hr_py_finder who)
 {
     unsigned word = s->py->img->word;
     bool big = s->py->img->big;
@@ -52,7 +52,7 @@ static void method_cache(struct hr_py_scan *s, uint64_t at, uint64_t bytes)
 {
     unsigned word = s->py->img->word;
     for (uint64_t i = 0; i < bytes / (3 * word); i++)
-        plain_range(s, at + (3 * i + 1) * word, at + (3 * i + 2) * word, HR_PF_STATIC);
+        hr_py_scan_plain(s, at + (3 * i + 1) * word, at + (3 * i + 2) * word, HR_PF_STATIC);
     quiet(s, at, bytes);
 }
 
@@ -165,10 +165,10 @@ void hr_py_scan_range(struct hr_py_scan *s, uint64_t lo, uint64_t hi, enum hr_py
     }
     lo = (lo + word - 1) & ~(word - 1);
     for (; a < s->quiet.n && s->quiet.v[a].addr < hi && lo < hi; a++) {
-        plain_range(s, lo, s->quiet.v[a].addr, who);
+        hr_py_scan_plain(s, lo, s->quiet.v[a].addr, who);
         lo = hr_max(lo, (s->quiet.v[a].addr + s->quiet.v[a].size + word - 1) & ~(word - 1));
     }
-    plain_range(s, lo, hi, who);
+    hr_py_scan_plain(s, lo, hi, who);
 }
 
 /* A block of the parser's arena: its size, how much is used, the next, where the memory starts. What the tree in it refers to belongs to
@@ -180,12 +180,26 @@ static bool parser_arena(const struct hr_py *py, uint64_t addr, uint64_t size)
     return size >= 8192 && total >= 8192 - 64 && total <= size && used <= total && mem >= addr + 4 * word && mem - addr <= 8 * word;
 }
 
+/* A short text fills its block but for the end of the last 16 bytes, where anything may be left. */
+static bool short_text(const struct hr_py *py, uint64_t addr, uint64_t size)
+{
+    enum { TEXT_MOST = 256, STEP = 16 };
+    char text[TEXT_MOST];
+    uint64_t first = hr_py_word_at(py, addr);
+    if (size >= TEXT_MOST || !hr_image_cstr(py->img, addr, text, sizeof text) || (!(first & (py->img->word - 1u)) && hr_heap_at(py->heap, first, NULL) != HR_NONE))
+        return false;
+    uint64_t n = 0;
+    while (text[n] >= ' ' && text[n] < 0x7f)
+        n++;
+    return n && !text[n] && n + 1 + STEP > size;
+}
+
 static bool counts_nothing(struct hr_py_scan *s, hr_id id, uint64_t addr, uint64_t size)
 {
     struct hr_py *py = s->py;
     hr_id owner = py->owner[id];
     addr += hr_py_guard(py, id);
-    if (hr_bits_get(&s->quiet_block, id) || parser_arena(py, addr, size) || hr_py_dead_object(py, id) != HR_NONE)
+    if (hr_bits_get(&s->quiet_block, id) || parser_arena(py, addr, size) || short_text(py, addr, size) || hr_py_dead_object(py, id) != HR_NONE)
         return true;
     if (owner == HR_NONE || py->object[owner] == HR_NONE)
         return false;

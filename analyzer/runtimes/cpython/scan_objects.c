@@ -147,11 +147,12 @@ void hr_py_scan_objects(struct hr_py_scan *s)
 
 /* ---- frames ---- */
 /* What lies on the value stack of a frame that runs. */
-static void running_stack(struct hr_py_scan *s, uint64_t from, uint64_t code, uint64_t calling)
+static void running_stack(struct hr_py_scan *s, uint64_t frame, uint64_t from, uint64_t code)
 {
     enum { DEEPEST = 1 << 20 };
+    struct hr_py_frame f = {frame, code};
     uint64_t depth = hr_min(hr_py_uint(s->py->c, code, HR_PY_CODE_STACKSIZE, 4), DEEPEST);
-    hr_py_scan_range(s, from, hr_py_scan_top(s, from, from + depth * s->py->img->word, calling), HR_PF_STACK);
+    hr_py_scan_plain(s, from, hr_py_scan_top(s, from, from + depth * s->py->img->word, hr_py_instruction(s->py, &f)), HR_PF_STACK);
 }
 
 /* Up to 3.10 a frame is an object. The C function that runs it holds it, or the generator does. */
@@ -164,17 +165,8 @@ static uint64_t frame_object(struct hr_py_scan *s, uint64_t f)
                                                          : !hr_py_word(py->c, f, HR_PY_FRAME_STACKTOP);
     uint64_t stack = hr_py_word(py->c, f, HR_PY_FRAME_VALUESTACK);
     if (runs && stack > f)
-        running_stack(s, stack, hr_py_word(py->c, f, HR_PY_FRAME_CODE), 0);
+        running_stack(s, f, stack, hr_py_word(py->c, f, HR_PY_FRAME_CODE));
     return hr_py_word(py->c, f, HR_PY_FRAME_BACK);
-}
-
-/* The argument of the instruction that a frame is at: how many values a call passes, which the interpreter may have left above what it
- * remembers as the top. */
-static uint64_t current_argument(const struct hr_py *py, uint64_t f)
-{
-    enum hr_py_fact at = hr_py_has(py->c, HR_PY_IFRAME_INSTR_PTR) ? HR_PY_IFRAME_INSTR_PTR : HR_PY_IFRAME_PREV_INSTR;
-    uint64_t argument;
-    return hr_image_uint(py->img, hr_py_word(py->c, f, at) + 1, 1, &argument) ? argument : 255;
 }
 
 /* Since 3.11 it is a record on the thread's data stack, or within a generator or a frame object, which give what it holds. */
@@ -191,8 +183,7 @@ static uint64_t frame_record(struct hr_py_scan *s, uint64_t f)
         hr_py_iframe_refs(py, f, found, s);
     if (owner <= FRAME_OBJECT && (int32_t)hr_py_uint(py->c, f, HR_PY_IFRAME_STACKTOP, 4) < 0) {
         uint64_t code = hr_py_word(py->c, f, HR_PY_IFRAME_CODE), locals = hr_py_uint(py->c, code, HR_PY_CODE_NLOCALSPLUS, 4);
-        running_stack(s, f + (uint64_t)py->c->at[HR_PY_IFRAME_LOCALSPLUS] + hr_min(locals, HR_PY_MAX_LOCALS) * py->img->word, code,
-                      current_argument(py, f));
+        running_stack(s, f, f + (uint64_t)py->c->at[HR_PY_IFRAME_LOCALSPLUS] + hr_min(locals, HR_PY_MAX_LOCALS) * py->img->word, code);
     }
     return hr_py_word(py->c, f, HR_PY_IFRAME_PREVIOUS);
 }

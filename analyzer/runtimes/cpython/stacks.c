@@ -84,6 +84,12 @@ static int64_t last_instruction(const struct hr_py *py, const struct hr_py_frame
     return py->minor == 0x030a && lasti > 0 ? lasti * 2 : lasti;
 }
 
+uint64_t hr_py_instruction(const struct hr_py *py, const struct hr_py_frame *f)
+{
+    int64_t last = last_instruction(py, f);
+    return last < 0 ? 0 : first_instruction(py, f->code) + (uint64_t)last;
+}
+
 /* C code that calls Python puts a record between; a frame that has not come to its first line is not shown by Python either. */
 static bool shown(const struct hr_py *py, const struct hr_py_frame *f)
 {

@@ -40,6 +40,8 @@ bool hr_py_next_thread(struct hr_py_walk *w, uint64_t interp, uint64_t *cursor, 
 uint64_t hr_py_innermost(const struct hr_py *py, uint64_t tstate);
 /* Innermost frame first; f->addr = 0 before the first call. False at the end. */
 bool hr_py_next_frame(struct hr_py_walk *w, uint64_t tstate, struct hr_py_frame *f);
+/* Where the instruction is that a frame began last; 0: none yet. */
+uint64_t hr_py_instruction(const struct hr_py *py, const struct hr_py_frame *f);
 /* The line a frame is at; 0 unknown. */
 uint32_t hr_py_frame_line(struct hr_py_walk *w, const struct hr_py_frame *f);
 /* Bound local variables: arguments and locals, then cells and free variables (by what is in the cell). `slot` is where the frame
