@@ -69,6 +69,15 @@ static bool whole(struct hr_py *py, uint64_t addr, const struct hr_py_type *t)
     }
 }
 
+/* Up to 3.11, what is interned for ever has a reference of its own (SSTATE_INTERNED_IMMORTAL). */
+static bool kept_for_ever(const struct hr_py *py, uint64_t addr, const struct hr_py_type *t)
+{
+    enum { INTERNED = 3, IMMORTAL = 2 };
+    if (py->minor < 0x0300)
+        return t->kind == HR_PK_BYTES && hr_py_uint(py->c, addr, HR_PY_BYTES_STATE, 4) == IMMORTAL;
+    return py->minor < 0x030c && t->kind == HR_PK_STR && (hr_py_uint(py->c, addr, HR_PY_UNICODE_STATE, 4) & INTERNED) == IMMORTAL;
+}
+
 static enum hr_status one(struct hr_py *py, struct hr_py_audit *a, uint32_t i, uint64_t addr, uint32_t type)
 {
     if (hr_py_immortal(py, addr)) {
@@ -76,6 +85,7 @@ static enum hr_status one(struct hr_py *py, struct hr_py_audit *a, uint32_t i, u
         return HR_OK;
     }
     struct hr_py_count c = {.addr = addr, .index = i, .type = type, .refcount = hr_py_refcount(py, addr)};
+    a->sure[i] += kept_for_ever(py, addr, hr_py_type(py, type));
     int64_t missing = c.refcount - (int64_t)a->sure[i];
     if (missing < 0) {
         c.difference = missing;
@@ -89,6 +99,8 @@ static enum hr_status one(struct hr_py *py, struct hr_py_audit *a, uint32_t i, u
     if (missing > a->possible[i] + a->on_stack[i]) {
         if (!a->sure[i] && !a->possible[i] && !a->on_stack[i] && !whole(py, addr, hr_py_type(py, type))) {
             a->skipped[HR_PS_FRAGMENT]++;
+            if (i < py->heap->n)
+                py->object[i] = HR_NONE; /* what it leads to, it does not hold */
             return HR_OK;
         }
         c.difference = missing - a->possible[i]; /* leaked for sure: what stacks hold is borrowed or left over rather than one's own */
@@ -110,7 +122,7 @@ static enum hr_status decide(struct hr_py *py, struct hr_py_audit *a)
         uint64_t addr = hr_block_next(&it);
         uint32_t t = py->object[id];
         if (t != HR_NONE)
-            st = one(py, a, id, addr + hr_py_type(py, t)->pre, t);
+            st = one(py, a, id, addr + hr_py_guard(py, id) + hr_py_type(py, t)->pre, t);
     }
     for (size_t i = 0; i < a->number.n && st == HR_OK; i++) {
         uint64_t addr = a->number.v[i];
@@ -177,6 +189,18 @@ static enum hr_status name_holders(struct hr_py *py, struct hr_py_audit *a)
     return st;
 }
 
+static void start_again(struct hr_py_audit *a, size_t n)
+{
+    uint64_t fragments = a->skipped[HR_PS_FRAGMENT];
+    memset(a->sure, 0, n * sizeof *a->sure);
+    memset(a->possible, 0, n);
+    memset(a->on_stack, 0, n);
+    memset(a->skipped, 0, sizeof a->skipped);
+    a->skipped[HR_PS_FRAGMENT] = fragments;
+    a->surplus.n = a->deficit.n = 0;
+    a->audited = a->explained_by_possible = 0;
+}
+
 static enum hr_status audit(struct hr_py *py, struct hr_py_audit *a)
 {
     HR_TRY(hr_py_find_numbers(py, py->heap->n, &a->numbers, &a->number));
@@ -186,8 +210,14 @@ static enum hr_status audit(struct hr_py *py, struct hr_py_audit *a)
     a->on_stack = hr_zalloc(n, 1);
     if (!a->sure || !a->possible || !a->on_stack)
         return HR_NOMEM;
-    HR_TRY(pass(py, a, count, a));
-    HR_TRY(decide(py, a));
+    for (uint64_t before = 0, times = 0;; times++) { /* again, while fragments turn out to be no objects */
+        HR_TRY(pass(py, a, count, a));
+        HR_TRY(decide(py, a));
+        if (a->skipped[HR_PS_FRAGMENT] == before || times == 3)
+            break;
+        before = a->skipped[HR_PS_FRAGMENT];
+        start_again(a, n);
+    }
     HR_TRY(name_holders(py, a));
     return hr_py_audit_own(py, a);
 }

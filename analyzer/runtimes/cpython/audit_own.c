@@ -49,6 +49,12 @@ static bool is_atom(uint8_t kind)
     return kind == HR_PK_STR || kind == HR_PK_BYTES || kind == HR_PK_INT || kind == HR_PK_INT2 || kind == HR_PK_FLOAT;
 }
 
+/* Strings of the interpreter's own that it holds twice: the name by which it looks its main module up (Modules/main.c), what a warning
+ * compares frames' files with (is_internal_frame() of Python/_warnings.c). */
+static const struct { unsigned from, to; const char *text; } texts[] = {
+    {0x0307, 0x0308, "__main__"}, {0x0303, 0x030a, "importlib"}, {0x0303, 0x030a, "_bootstrap"},
+};
+
 /* The code that makes C modules, C types and the constants in their dicts runs once, and the interpreter's own forgets a reference here
  * and there (the module _warnings up to 3.8, SEM_VALUE_MAX of _multiprocessing): one reference to one object, and never more. */
 static bool made_once(struct hr_py *py, uint64_t dealloc, const struct hr_py_count *c)
@@ -63,8 +69,12 @@ static bool made_once(struct hr_py *py, uint64_t dealloc, const struct hr_py_cou
         return c_type(py, dealloc, c->addr);
     if (c->in_c_dict && (is_atom(kind) || (kind == HR_PK_OBJECT && c_type(py, dealloc, hr_py_type(py, c->type)->addr))))
         return true;
-    /* the name by which the interpreter looks its main module up */
-    return kind == HR_PK_STR && (py->minor == 0x0307 || py->minor == 0x0308) && hr_py_text(py, c->addr, text, sizeof text) && !strcmp(text, "__main__");
+    if (kind != HR_PK_STR || !hr_py_text(py, c->addr, text, sizeof text))
+        return false;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (py->minor >= texts[i].from && py->minor <= texts[i].to && !strcmp(text, texts[i].text))
+            return true;
+    return false;
 }
 
 static void take_out(struct hr_py *py, struct hr_py_audit *a)
