@@ -80,6 +80,7 @@ static enum hr_status prepare(struct hr_py *py)
     HR_TRY(hr_py_find_objects(py));
     hr_py_check_guards(py);
     HR_TRY(hr_py_plans_open(py));
+    hr_py_find_interned(py);
     HR_TRY(find_parts(py));
     HR_TRY(hr_py_find_freelists(py));
     HR_TRY(hr_py_close(py));

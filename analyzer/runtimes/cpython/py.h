@@ -92,6 +92,8 @@ struct hr_py {
     struct hr_map module_dicts; /* addresses of the dicts of modules */
     struct hr_map type_index;   /* address -> index in types; negative answers are kept, too (HR_PY_NO_TYPE) */
     struct hr_py_near own, last;
+    uint64_t interned[HR_PY_MAX_INTERPRETERS]; /* dicts of interned strings */
+    uint32_t ninterned;
     struct hr_py_recent recent[1 << HR_PY_RECENT_BITS];
     uint32_t *object;       /* per block: type index of the object in it, HR_NONE = no object */
     hr_id *owner;           /* per block: the block of the object that owns it as a part, HR_NONE */
@@ -146,6 +148,11 @@ uint32_t hr_py_object_type(struct hr_py *py, uint64_t addr);
 enum hr_status hr_py_statics(struct hr_py *py, struct hr_u64vec *ret) HR_MUST;
 int64_t hr_py_refcount(const struct hr_py *py, uint64_t addr); /* as stored; see hr_py_immortal */
 bool hr_py_immortal(const struct hr_py *py, uint64_t addr);
+
+/* ---- interned.c ---- */
+/* Finds the dicts of interned strings, one per interpreter; after the objects. */
+void hr_py_find_interned(struct hr_py *py);
+bool hr_py_interned_dict(const struct hr_py *py, uint64_t dict);
 
 /* ---- freelists.c ---- */
 /* Relabels the blocks of freed objects that the interpreter keeps; after objects and parts are known. */

@@ -150,6 +150,7 @@ static void dict_refs(const struct hr_py_out *o)
 {
     struct hr_py *py = o->py;
     struct hr_py_keys k;
+    bool interned = hr_py_interned_dict(py, o->obj);
     if (py->minor < 0x0300) {
         unsigned word = py->img->word;
         uint64_t table = hr_py_word(py->c, o->obj, HR_PY_DICT_TABLE), n = hr_py_word(py->c, o->obj, HR_PY_DICT_MASK) + 1;
@@ -158,8 +159,9 @@ static void dict_refs(const struct hr_py_out *o)
         if (!small)
             hr_py_give(o, table, o->obj + (uint64_t)py->c->at[HR_PY_DICT_TABLE], HR_PR_PART, HR_SURE_EXACT);
         for (uint64_t i = 0; i < n && (i + 1) * 3 * word <= left; i++) {
-            hr_py_give(o, hr_py_word_at(py, table + i * 3 * word + word), UINT64_MAX, HR_PR_STRONG, HR_SURE_EXACT);
-            hr_py_give(o, hr_py_word_at(py, table + i * 3 * word + 2 * word), UINT64_MAX, HR_PR_STRONG, HR_SURE_EXACT);
+            uint64_t key = hr_py_word_at(py, table + i * 3 * word + word), value = hr_py_word_at(py, table + i * 3 * word + 2 * word);
+            hr_py_give(o, key, UINT64_MAX, interned ? hr_py_interned_ref(py, key) : HR_PR_STRONG, HR_SURE_EXACT);
+            hr_py_give(o, value, UINT64_MAX, interned ? HR_PR_WEAK : HR_PR_STRONG, HR_SURE_EXACT);
         }
         return;
     }
@@ -178,8 +180,8 @@ static void dict_refs(const struct hr_py_out *o)
         uint64_t e = k.entries + i * k.each, value = hr_py_word_at(py, e + k.value_off);
         if (!value)
             continue;
-        hr_py_give(o, hr_py_word_at(py, e + k.key_off), e + k.key_off, HR_PR_STRONG, HR_SURE_EXACT);
-        hr_py_give(o, value, e + k.value_off, HR_PR_STRONG, HR_SURE_EXACT);
+        hr_py_give(o, hr_py_word_at(py, e + k.key_off), e + k.key_off, interned ? hr_py_interned_ref(py, value) : HR_PR_STRONG, HR_SURE_EXACT);
+        hr_py_give(o, value, e + k.value_off, interned ? HR_PR_WEAK : HR_PR_STRONG, HR_SURE_EXACT);
     }
 }
 

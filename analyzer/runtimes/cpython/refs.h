@@ -38,6 +38,10 @@ void hr_py_iframe_refs(struct hr_py *py, uint64_t frame, hr_py_ref_fn *fn, void 
 void hr_py_kind_refs(const struct hr_py_out *o, const struct hr_py_type *t);
 uint64_t hr_py_fixed_by_kind(const struct hr_py *py, const struct hr_py_type *t);
 
+/* ---- interned.c ---- */
+/* What the reference of the interned dict to one of its strings is: strong (of the key), or weak. */
+enum hr_py_ref hr_py_interned_ref(const struct hr_py *py, uint64_t str);
+
 /* ---- extension.c ---- */
 enum hr_py_extension { HR_PX_NONE, HR_PX_ODICT, HR_PX_LRU_CACHE, HR_PX_ELEMENT, HR_PX_ELEMENT_ITERATOR, HR_PX_TEE, HR_PX_SIMPLE_QUEUE };
 /* Sets t->extension and t->borrowed from the C type that t is or derives from. */

@@ -3,36 +3,7 @@
 
 #include <string.h>
 
-enum { MAX_KEYS_TABLES = 1 << 28, MAX_QUIET = 1 << 22, PROOF = 4096 /* pairs that show a dict to be that of interned strings */ };
-
-static bool same(void *ctx, uint64_t key, uint64_t value)
-{
-    uint64_t *n = ctx;
-    *n = key == value ? *n + 1 : 0;
-    return key == value && *n < PROOF;
-}
-
-/* The dict of interned strings: a field of the interpreter (3.12 on), a static variable; where it has no name, the largest dict whose
- * keys are their own values. */
-static void find_interned(struct hr_py_scan *s)
-{
-    struct hr_py *py = s->py;
-    uint64_t sym = hr_py_symbol(py->c, "interned"), best = 0;
-    s->interned = py->c->ninterp ? hr_py_word(py->c, py->c->interp[py->c->ninterp - 1], HR_PY_IS_INTERNED) : 0;
-    if (s->interned || (sym && hr_image_word(py->img, sym, &s->interned) && s->interned))
-        return;
-    for (hr_id id = 0; id < py->heap->n; id++) {
-        uint64_t n = 0, addr;
-        if (py->object[id] == HR_NONE || py->types.v[py->object[id]].kind != HR_PK_DICT)
-            continue;
-        addr = hr_py_addr(py, id);
-        hr_py_dict_items(py, addr, same, &n);
-        if (n > best) {
-            best = n;
-            s->interned = addr;
-        }
-    }
-}
+enum { MAX_KEYS_TABLES = 1 << 28, MAX_QUIET = 1 << 22 };
 
 /* subtype_dealloc has no symbol where the interpreter is stripped: it is what most heap types have. */
 uint64_t hr_py_subtype_dealloc(const struct hr_py *py)
@@ -79,7 +50,6 @@ enum hr_status hr_py_scan(struct hr_py_scan *s)
     s->quiet.max = MAX_QUIET;
     s->st = hr_bits_init(&s->quiet_block, (uint64_t)s->py->heap->n + 1);
     if (s->st == HR_OK) {
-        find_interned(s);
         s->dealloc = hr_py_subtype_dealloc(s->py);
         s->st = hr_py_scan_quiet(s);
     }

@@ -21,7 +21,6 @@ struct hr_py_scan {
     enum hr_py_finder who;
     bool stale;                    /* what it holds may be left from an earlier use */
     /* known while the pass runs */
-    uint64_t interned;             /* the dict of interned strings */
     uint64_t dealloc;              /* subtype_dealloc: what instances of Python classes have */
     struct hr_map keys;            /* shared keys tables already seen */
     struct hr_map gen_frames;      /* up to 3.10: frames that generators hold */

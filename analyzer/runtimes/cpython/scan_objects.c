@@ -115,7 +115,7 @@ static void one_object(struct hr_py_scan *s, uint64_t addr, hr_id node)
     s->who = HR_PF_OBJECT;
     s->stale = cached_arguments(py, addr, &t);
     s->sure_from = t.kind == HR_PK_OBJECT ? cached_slots_from(s, py->object[node], &t) : 0;
-    if (addr == s->interned) {
+    if (hr_py_interned_dict(py, addr)) {
         interned_dummies(s, addr);
         return;
     }
