@@ -218,7 +218,7 @@ static void arithmetic(struct hr_run *r, const struct hr_uop *u)
     if (u->size == 8 && (u->op == U_AND || (of != FL_RESULT && (res ^ a) < 16)))
         from = r->from[u->a] ? r->from[u->a] : u->op == U_AND && u->b != R_NO ? r->from[u->b] : 0;
     if (u->flags)
-        flags(r, of, u->size, a, b, res, u->to);
+        flags(r, u->to == 2 ? FL_RESULT : of, u->size, a, b, res, u->to == 1);
     if (u->d != R_NO)
         hr_run_set(r, u->d, u->size, res, from);
 }
@@ -262,6 +262,19 @@ static bool repeat(struct hr_run *r, const struct hr_uop *u)
     if (u->to)
         r->v[CX] = 0;
     return true;
+}
+
+static void multiply(struct hr_run *r, const struct hr_uop *u)
+{
+    uint64_t a = r->v[0], b = r->v[u->a];
+    unsigned __int128 n;
+    if (u->op == U_WIDE)
+        n = (unsigned __int128)(a & hr_run_ones(u->size)) * (b & hr_run_ones(u->size));
+    else
+        n = (unsigned __int128)((__int128)sign(a, u->size) * sign(b, u->size));
+    hr_run_set(r, 0, u->size, (uint64_t)n, 0);
+    hr_run_set(r, 2, u->size, (uint64_t)(n >> 8 * u->size), 0);
+    r->fl_of = FL_NONE;
 }
 
 /* x86: quotient to ax (0), remainder to dx (2). */
@@ -315,6 +328,7 @@ bool hr_run_data(struct hr_run *r, const struct hr_uop *u)
     case U_ZX: hr_run_set(r, u->d, u->to, r->v[u->a] & hr_run_ones(u->size), 0); return true;
     case U_SX: hr_run_set(r, u->d, u->to, (uint64_t)sign(r->v[u->a], u->size), 0); return true;
     case U_CSEL: case U_SETC: case U_CCMP: return choose(r, u);
+    case U_WIDE: case U_IWIDE: multiply(r, u); return true;
     case U_DIV: case U_IDIV: return divide(r, u);
     case U_CTZ: case U_CLZ: case U_POP: case U_BSWAP: count_bits(r, u); return true;
     case U_STOS: case U_MOVS: return repeat(r, u);

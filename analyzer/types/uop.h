@@ -17,6 +17,7 @@ enum hr_uop_kind {
     U_ZX, U_SX, /* d = the low `size` bytes of a, extended to `to` bytes */
     U_ADD, U_SUB, U_AND, U_OR, U_XOR, U_SHL, U_SHR, U_SAR, U_MUL, /* d = a op (b, or imm); d none: for the flags only */
     U_DIV, U_IDIV, /* x86: the pair (dx, ax) by a */
+    U_WIDE, U_IWIDE, /* x86: ax times a, into the pair */
     U_CTZ, U_CLZ, U_POP, U_BSWAP, U_ROL, U_ROR, /* of a; ROL, ROR by (b, or imm). CTZ, CLZ: the number of zeros below, above */
     U_STOS, U_MOVS, /* x86: as many as cx says, of `size` bytes, from ax or (si), to (di) */
     U_BIT,    /* carry = bit (b, or imm) of a */
@@ -40,7 +41,8 @@ enum { /* registers: 0..30 general, then: */
 };
 
 struct hr_uop {
-    uint8_t op, size, d, a, b, shift, cc, to;
+    uint8_t op, size, d, a, b, shift, cc;
+    uint8_t to;      /* sizes; loads and stores: thread-local; arithmetic: the carry is not known (1), nor the overflow (2) */
     bool flags;      /* sets the flags */
     uint8_t len;     /* of the instruction */
     uint32_t next;   /* index of the operation at the target, HR_NONE not looked up yet */

@@ -134,6 +134,23 @@ static void arithmetic(struct hr_uop_sink *s, const cs_x86 *x, uint8_t op, bool 
         (void)store(s, d, R_T0, d->size, 0);
 }
 
+/* adc, sbb. Zero and sign are the sum's; what they make of the carry is not followed. */
+static void with_carry(struct hr_uop_sink *s, const cs_x86 *x, uint8_t op)
+{
+    const cs_x86_op *d = &x->operands[0], *b = &x->operands[1];
+    struct hr_uop u = {.op = op, .size = d->size, .b = R_NO};
+    if (x->op_count < 2 || !is_general(d))
+        return;
+    if (b->type == X86_OP_IMM)
+        u.imm = b->imm;
+    else if ((u.b = value(s, b, R_T1)) == R_NO)
+        return;
+    u.d = u.a = general(d->reg);
+    hr_uop_put(s, (struct hr_uop){.op = U_SETC, .d = R_T2, .cc = CC_ULT});
+    hr_uop_put(s, u);
+    hr_uop_put(s, (struct hr_uop){.op = op, .size = d->size, .d = u.d, .a = u.d, .b = R_T2, .flags = true, .to = 2});
+}
+
 /* One operand: inc, dec, not, neg; shifts by one. */
 static void unary(struct hr_uop_sink *s, const cs_x86_op *o, struct hr_uop u)
 {
@@ -187,12 +204,24 @@ static void repeat(struct hr_uop_sink *s, const cs_insn *i, uint8_t op, uint8_t 
     hr_uop_put(s, (struct hr_uop){.op = op, .size = size, .to = prefix == X86_PREFIX_REP || prefix == X86_PREFIX_REPNE, .a = R_ZERO, .b = R_NO});
 }
 
+/* The product, or quotient and remainder, in two registers. */
+static void wide(struct hr_uop_sink *s, const cs_x86_op *o, uint8_t op)
+{
+    uint8_t r = o->size >= 4 ? value(s, o, R_T0) : no_form(s);
+    if (r != R_NO)
+        hr_uop_put(s, (struct hr_uop){.op = op, .a = r, .size = o->size});
+}
+
 static void product(struct hr_uop_sink *s, const cs_x86 *x)
 {
     const cs_x86_op *d = &x->operands[0];
     struct hr_uop u = {.op = U_MUL, .size = d->size, .b = R_NO, .flags = true};
-    if (x->op_count < 2 || !is_general(d))
-        return; /* into two registers */
+    if (x->op_count == 1) {
+        wide(s, d, U_IWIDE);
+        return;
+    }
+    if (!is_general(d))
+        return;
     u.d = general(d->reg);
     u.a = x->op_count == 3 ? value(s, &x->operands[1], R_T0) : u.d;
     const cs_x86_op *b = &x->operands[x->op_count - 1];
@@ -400,12 +429,8 @@ void hr_uop_x86(struct hr_uop_sink *s, const cs_insn *i)
     case X86_INS_SHR: shift(s, x, U_SHR); return;
     case X86_INS_SAR: shift(s, x, U_SAR); return;
     case X86_INS_IMUL: product(s, x); return;
-    case X86_INS_SBB: /* a mask made of the carry */
-        if (x->op_count == 2 && is_general(&o[0]) && is_general(&o[1]) && o[0].reg == o[1].reg) {
-            hr_uop_put(s, (struct hr_uop){.op = U_SETC, .d = R_T0, .cc = CC_ULT});
-            hr_uop_put(s, (struct hr_uop){.op = U_SUB, .d = general(o[0].reg), .a = R_ZERO, .b = R_T0, .size = o[0].size});
-        }
-        return;
+    case X86_INS_ADC: with_carry(s, x, U_ADD); return;
+    case X86_INS_SBB: with_carry(s, x, U_SUB); return;
     case X86_INS_BSF: bits(s, x, U_CTZ, 1); return;
     case X86_INS_TZCNT: bits(s, x, U_CTZ, 0); return;
     case X86_INS_BSR: bits(s, x, U_CLZ, 1); return;
@@ -426,12 +451,9 @@ void hr_uop_x86(struct hr_uop_sink *s, const cs_insn *i)
             move_scalar(s, &o[0], &o[1], 8);
         return;
     case X86_INS_MOVSS: move_scalar(s, &o[0], &o[1], 4); return;
-    case X86_INS_DIV: case X86_INS_IDIV: {
-        uint8_t r = o->size >= 4 ? value(s, o, R_T0) : no_form(s);
-        if (r != R_NO)
-            hr_uop_put(s, (struct hr_uop){.op = i->id == X86_INS_DIV ? U_DIV : U_IDIV, .a = r, .size = o->size});
-        return;
-    }
+    case X86_INS_MUL: wide(s, o, U_WIDE); return;
+    case X86_INS_DIV: wide(s, o, U_DIV); return;
+    case X86_INS_IDIV: wide(s, o, U_IDIV); return;
     case X86_INS_CDQE: widen(s, 4, 8); return;
     case X86_INS_CWDE: widen(s, 2, 4); return;
     case X86_INS_CDQ: hr_uop_put(s, (struct hr_uop){.op = U_SAR, .d = R_DX, .a = R_AX, .b = R_NO, .imm = 31, .size = 4}); return;
