@@ -219,6 +219,13 @@ GET(l_contents)
 GET(l_arena) { text(ret, hr_strs_get(S->strs, S->heap->arenas.v[hr_block_arena(S->heap, leak(ctx, row)->head)].name)); }
 /* That nothing leads here rests on every word of memory having been looked at, whatever its type. */
 GET(l_surety) { (void)ctx, (void)row; num(ret, HR_SURE_CONSERVATIVE); }
+GET(l_runtime)
+{
+    if (!S->runtimes || !hr_runtimes_claims(S->runtimes, leak(ctx, row)->head))
+        text(ret, "");
+    else
+        text(ret, hr_runtimes_self(S->runtimes, "micropython") ? "micropython" : "cpython");
+}
 GET(l_managed) { boolean(ret, S->runtimes && hr_runtimes_claims(S->runtimes, leak(ctx, row)->head)); }
 GET(l_allocated_at) { hr_model_allocated_at(S, leak(ctx, row)->head, ret); }
 static bool l_subject(void *ctx, uint64_t row, uint64_t *addr, char *buf, size_t cap)
@@ -235,6 +242,7 @@ static const struct hr_attr leak_attrs[] = {
     {"bytes", HR_V_NUM, OBJ, 0, "bytes it alone holds, itself included", l_bytes, NULL, 0, NULL},
     {"own_size", HR_V_NUM, OBJ, 0, "its own usable bytes", l_own, NULL, 0, NULL},
     {"addr", HR_V_NUM, OBJ, 0, "its address", l_addr, NULL, 0, NULL},
+    {"runtime", HR_V_STR, OBJ, 0, "whose garbage it is: cpython, micropython; empty: no runtime's", l_runtime, NULL, 0, NULL},
     {"managed", HR_V_BOOL, OBJ, 0, "it belongs to a runtime with a garbage collector, which may free it yet", l_managed, NULL, 0, NULL},
     {"contents", HR_V_STR, OBJ, 0, "a phrase on what its bytes look like", l_contents, NULL, 0, NULL},
     {"arena", HR_V_STR, OBJ, 0, "name of its arena", l_arena, NULL, 0, NULL},

@@ -139,14 +139,22 @@ static enum hr_status heap_layer(struct hr_native *n, struct hr_itemvec *out)
     return hr_items_tidy(out);
 }
 
+static enum hr_status skip(uint64_t addr, uint64_t size, struct hr_itemvec *out)
+{
+    struct hr_item it = {.lo = addr, .hi = hr_sat_add(addr, size), .kind = HR_ITEM_SKIP,
+                         .module = HR_NONE, .thread = HR_NONE, .frame = HR_NONE};
+    return hr_itemvec_push(out, it);
+}
+
+/* The allocators' bookkeeping, which is no root, and what a managed runtime has made roots of already. */
 static enum hr_status own_layer(struct hr_native *n, struct hr_itemvec *out)
 {
-    for (size_t i = 0; i < n->heap->own.n; i++) {
-        const struct hr_range *r = &n->heap->own.v[i];
-        struct hr_item it = {.lo = r->addr, .hi = hr_sat_add(r->addr, r->size), .kind = HR_ITEM_SKIP,
-                             .module = HR_NONE, .thread = HR_NONE, .frame = HR_NONE};
-        HR_TRY(hr_itemvec_push(out, it));
-    }
+    const struct hr_heap *h = n->heap;
+    for (size_t i = 0; i < h->own.n; i++)
+        HR_TRY(skip(h->own.v[i].addr, h->own.v[i].size, out));
+    for (size_t i = 0; i < h->roots.n; i++)
+        if (h->roots.v[i].size && h->roots.v[i].kind == HR_ROOT_GLOBAL)
+            HR_TRY(skip(h->roots.v[i].addr, h->roots.v[i].size, out));
     return hr_items_tidy(out);
 }
 

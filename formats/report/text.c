@@ -207,22 +207,42 @@ static void print_findings(struct hr_out *o, const struct hr_findings *fs)
     hr_free(v);
 }
 
+/* How many of v[from, end) belong to the pack of v[k]. */
+static size_t of_pack(const struct hr_skippedvec *v, size_t from, size_t end, size_t k)
+{
+    const char *dot = strchr(v->v[k].rule, '.');
+    size_t n = 0;
+    for (size_t i = from; dot && i < end; i++)
+        n += !strncmp(v->v[i].rule, v->v[k].rule, (size_t)(dot + 1 - v->v[k].rule));
+    return n;
+}
+
+/* The rules [from, end), more than two of a pack as "cpython.* (10)"; `line` has room for 2048. */
+static void name_skipped(const struct hr_skippedvec *v, size_t from, size_t end, char *line)
+{
+    size_t at = 0, room = 2048;
+    end = hr_min(end, from + MAX_SHOWN);
+    for (size_t k = from; k < end && at < room - 300; k++) {
+        const char *rule = v->v[k].rule;
+        size_t n = of_pack(v, from, end, k);
+        if (n < 3)
+            at += (size_t)snprintf(line + at, room - at, "%s%.250s", at ? ", " : "", rule);
+        else if (of_pack(v, from, k, k) == 0)
+            at += (size_t)snprintf(line + at, room - at, "%s%.*s* (%zu)", at ? ", " : "", (int)hr_min(strcspn(rule, ".") + 1, 250), rule, n);
+    }
+}
+
 /* Rules that are not judged for the same reason are said together. */
 static void print_skipped(struct hr_out *o, const struct hr_skippedvec *v)
 {
-    for (size_t i = 0, next; i < v->n; i = next) {
-        hr_outf(o, "not judged: ");
-        for (next = i; next < v->n && !strcmp(v->v[next].why, v->v[i].why); next++) {
-            if (next - i < MAX_SHOWN) {
-                hr_outf(o, next > i ? ", " : "");
-                hr_out_esc(o, v->v[next].rule);
-            }
-        }
-        if (next - i > MAX_SHOWN)
-            hr_outf(o, " and %zu more", next - i - MAX_SHOWN);
-        hr_outf(o, ": ");
-        hr_out_esc(o, v->v[i].why);
-        hr_outf(o, "\n");
+    for (size_t i = 0, end; i < v->n; i = end) {
+        char line[2048 + 300];
+        for (end = i + 1; end < v->n && !strcmp(v->v[end].why, v->v[i].why);)
+            end++;
+        name_skipped(v, i, end, line);
+        size_t at = strlen(line);
+        snprintf(line + at, sizeof line - at, "%s: %.250s", end - i > MAX_SHOWN ? " and more" : "", v->v[i].why);
+        hr_out_hang(o, HR_DIM, "not judged: ", line);
     }
 }
 

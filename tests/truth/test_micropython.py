@@ -131,6 +131,12 @@ def check_freed(name, before, after, gc):
     hr.eq({int(g["addr"], 16) for g in gc["garbage"]}, freed, f"{name}: predicted to be freed = freed ({len(freed)} allocations)")
 
 
+def check_unreachable(name, image, args, gc):
+    """What the collector would free is what no root leads to, for `blocks` and `check` as well."""
+    lost = {b["addr"] for b in hr.heapray("blocks", image, *args, "--ndjson", "--state", "used").ndjson()[1] if (b["reach"] or "").startswith("leaked")}
+    hr.eq(lost, {g["addr"] for g in gc["garbage"]}, f"{name}: unreachable is what the collector would free")
+
+
 def cut_short(name, image, args):
     """RAM that was not saved to its end: said, and not counted as free or as zeros."""
     cut = os.path.join(hr.SCRATCH, "cut.bin")
@@ -173,7 +179,9 @@ snap()
               f"micro:bit {name}: garbage that waits for its collector is no leak")
         cut_short(f"micro:bit {name}", one, args)
         after = ask("mp info", two + "@0x20000000", *args)
-        check_freed(f"micro:bit {name}", before, after, ask("mp gc", one + "@0x20000000", *args, "--regs", one + ".regs"))
+        gc = ask("mp gc", one + "@0x20000000", *args, "--regs", one + ".regs")
+        check_freed(f"micro:bit {name}", before, after, gc)
+        check_unreachable(f"micro:bit {name}", one + "@0x20000000", (*args, "--regs", one + ".regs"), gc)
         hr.eq((before["repr"], before["version"][:5]), ("C", "1.9.2"), f"micro:bit {name}: representation and version")
 
 
@@ -211,7 +219,9 @@ def webassembly():
             check_path(f"wasm {version} {name}", out + ".map@0", args, said)
             if version == "1.27.0": # the others put gc.collect() off, or keep their own temporaries
                 one, two = (ask("mp info", f"{out}.{n}@0", *args) for n in ("one", "two"))
-                check_freed(f"wasm {version} {name}", one, two, ask("mp gc", out + ".one@0", *args))
+                gc = ask("mp gc", out + ".one@0", *args)
+                check_freed(f"wasm {version} {name}", one, two, gc)
+                check_unreachable(f"wasm {version} {name}", out + ".one@0", args, gc)
 
 
 hr.main([microbit, webassembly])

@@ -175,6 +175,9 @@ static void mark_stack(struct marker *k, struct hr_mp_gc *g)
     if (mp->stack_top)
         mark_words(k, stack_floor(mp), mp->stack_top);
     g->stack = mp->stack_top ? "all memory that may be C stack" : "no C stack: its place is unknown";
+    if (mp->said_no_registers)
+        return;
+    mp->said_no_registers = true;
     hr_note(mp->in.notes, HR_NOTE_DEGRADED, "mp.no_registers", mp->stack_top ?
             "the image has no registers (--regs FILE gives them): all memory below the top of the stack counts as stack, dead words too, "
             "so that some garbage may be missed" : "neither registers nor the stack are known: what only the stack holds is called garbage here");
@@ -198,10 +201,10 @@ static enum hr_status count(struct hr_mp *mp, struct hr_mp_gc *g)
 enum hr_status hr_mp_collect(struct hr_mp *mp, struct hr_mp_gc *ret)
 {
     *ret = (struct hr_mp_gc){.stack = ""};
-    HR_TRY(hr_bits_init(&ret->live, (uint64_t)mp->heap->n + 1));
-    struct marker k = {.mp = mp, .live = &ret->live, .todo.max = (size_t)mp->heap->n + 1};
     if (!mp->vm)
         return HR_ABSENT;
+    HR_TRY(hr_bits_init(&ret->live, (uint64_t)mp->heap->n + 1));
+    struct marker k = {.mp = mp, .live = &ret->live, .todo.max = (size_t)mp->heap->n + 1};
     mark_words(&k, mp->root_lo, mp->root_hi);
     mark_pystack(&k);
     mark_stack(&k, ret);

@@ -79,9 +79,10 @@ static enum hr_status add_root(struct hr_mp *mp, uint64_t addr, uint64_t size, c
 }
 
 /* The state structure; the dicts that lie in it (globals of __main__, loaded modules) under their own names first. */
+/* The state's words as one root, but for its inline dicts, which have names: what these hold, they hold alone. */
 enum hr_status hr_mp_roots(struct hr_mp *mp)
 {
-    uint64_t w, at = mp->root_lo;
+    uint64_t w, at = mp->root_lo, rest = at;
     for (; mp->vm && at < mp->root_hi; at += mp->word) {
         uint32_t t = hr_mp_type_of(mp, at);
         char name[128] = "sys.modules";
@@ -92,7 +93,11 @@ enum hr_status hr_mp_roots(struct hr_mp *mp)
             if (v.what != HR_MPW_QSTR || !hr_mp_qstr(mp, v.u, name, sizeof name))
                 continue;
         }
+        if (at > rest)
+            HR_TRY(add_root(mp, rest, at - rest, "mp_state_ctx"));
         HR_TRY(add_root(mp, at, 4u * mp->word, name));
+        rest = at + 4u * mp->word;
+        at = rest - mp->word;
     }
-    return mp->vm ? add_root(mp, mp->root_lo, mp->root_hi - mp->root_lo, "mp_state_ctx") : HR_OK;
+    return mp->vm && rest < mp->root_hi ? add_root(mp, rest, mp->root_hi - rest, "mp_state_ctx") : HR_OK;
 }

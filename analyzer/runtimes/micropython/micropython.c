@@ -156,7 +156,27 @@ static enum hr_status mp_classify(void *self)
     return HR_OK;
 }
 
-static enum hr_status mp_roots(void *self) { return hr_mp_roots(self); }
+/* What the collector would free is held by nothing that counts, whatever words in static data or the C stack's dead part say. */
+static enum hr_status close_garbage(struct hr_mp *mp)
+{
+    struct hr_heap *h = mp->heap;
+    struct hr_mp_gc gc;
+    enum hr_status st = h->closed.nbits ? HR_ABSENT : hr_mp_collect(mp, &gc);
+    if (st != HR_OK)
+        return st == HR_ABSENT ? HR_OK : st; /* no state, no collector */
+    st = hr_bits_init(&h->closed, (uint64_t)h->n + 1);
+    for (hr_id i = 0; st == HR_OK && i < h->n; i++)
+        if (h->state[i] == HR_USED && !hr_bits_get(&gc.live, i) && hr_mpy_area_at(&mp->m, hr_block_addr(h, i)))
+            hr_bits_set(&h->closed, i);
+    hr_mp_gc_deinit(&gc);
+    return st;
+}
+
+static enum hr_status mp_roots(void *self)
+{
+    HR_TRY(close_garbage(self));
+    return hr_mp_roots(self);
+}
 
 static bool mp_field(void *self, hr_id node, uint32_t off, char *buf, size_t cap) { return hr_mp_field_name(self, node, off, buf, cap); }
 

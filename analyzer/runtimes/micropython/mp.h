@@ -64,6 +64,7 @@ struct hr_mp {
     uint64_t vm;                   /* where the state structure holds the newest qstr pool, 0 unknown */
     uint64_t root_lo, root_hi;     /* the words that the collector scans */
     uint64_t stack_top;
+    bool said_no_registers;
     char version[64];              /* "1.9.2", "1.20 or later" */
 };
 
