@@ -31,7 +31,7 @@ static bool emb_read(struct emb_world *w, const struct mk_emb *e)
            hr_heap_build(&w->img, w->types, &w->heap) == HR_OK;
 }
 
-static void emb_forget(struct emb_world *w)
+__attribute__((unused)) static void emb_forget(struct emb_world *w)
 {
     hr_heap_destroy(w->heap);
     hr_types_destroy(w->types);
@@ -40,8 +40,26 @@ static void emb_forget(struct emb_world *w)
     hr_strs_destroy(w->strs);
 }
 
+/* What holds of any heap, however damaged. */
+__attribute__((unused)) static bool emb_sane(const struct emb_world *w)
+{
+    bool ok = true;
+    for (uint32_t i = 0; i < w->heap->arenas.n; i++) {
+        const struct hr_arena *a = &w->heap->arenas.v[i];
+        ok &= a->used_bytes + a->cached_bytes + a->free_bytes + a->own_bytes + a->overhead_bytes == a->mapped && a->overhead_bytes <= a->mapped;
+    }
+    struct hr_block_iter it = hr_block_iter(w->heap, 0);
+    uint64_t last = 0;
+    for (hr_id i = 0; i < w->heap->n; i++) {
+        uint64_t addr = hr_block_next(&it);
+        ok &= !i || addr > last;
+        last = addr;
+    }
+    return ok;
+}
+
 /* Are the heap's blocks those written? */
-static bool emb_same(const struct emb_world *w, const struct mk_emb *e)
+__attribute__((unused)) static bool emb_same(const struct emb_world *w, const struct mk_emb *e)
 {
     unsigned shown = 0;
     if (w->heap->n != e->nblocks)
@@ -59,7 +77,7 @@ static bool emb_same(const struct emb_world *w, const struct mk_emb *e)
     return !shown && w->heap->n == e->nblocks;
 }
 
-static bool emb_quiet(const struct emb_world *w)
+__attribute__((unused)) static bool emb_quiet(const struct emb_world *w)
 {
     bool quiet = true;
     for (size_t i = 0; i < w->notes.list.n; i++) {
@@ -69,7 +87,7 @@ static bool emb_quiet(const struct emb_world *w)
     return quiet;
 }
 
-static bool emb_sums(const struct emb_world *w)
+__attribute__((unused)) static bool emb_sums(const struct emb_world *w)
 {
     bool ok = w->heap->arenas.n > 0;
     for (uint32_t i = 0; i < w->heap->arenas.n; i++) {
@@ -80,7 +98,7 @@ static bool emb_sums(const struct emb_world *w)
 }
 
 /* Is there a note with that code, at that address? All notes are printed when not. */
-static bool emb_says(const struct emb_world *w, const char *code, uint64_t addr)
+__attribute__((unused)) static bool emb_says(const struct emb_world *w, const char *code, uint64_t addr)
 {
     for (size_t i = 0; i < w->notes.list.n; i++)
         if (!strcmp(w->notes.list.v[i].code, code) && w->notes.list.v[i].has_addr && w->notes.list.v[i].addr == addr)
@@ -91,7 +109,7 @@ static bool emb_says(const struct emb_world *w, const char *code, uint64_t addr)
 }
 
 /* Is no block claimed in [lo, hi) that was not written, and are all written ones outside of it there? */
-static bool emb_rest(const struct emb_world *w, const struct mk_emb *e, uint64_t lo, uint64_t hi)
+__attribute__((unused)) static bool emb_rest(const struct emb_world *w, const struct mk_emb *e, uint64_t lo, uint64_t hi)
 {
     unsigned lost = 0, extra = 0;
     for (unsigned i = 0; i < e->nblocks; i++) {
