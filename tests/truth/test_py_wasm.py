@@ -13,7 +13,7 @@ ARCH = ("--arch", "wasm32")
 NOT_HERE = [("import array, collections, ctypes, functools, gc, itertools, json, mmap, sys", "import array, collections, functools, gc, itertools, json, sys"),
             ("class Fields(ctypes.Structure):\n    _fields_ = [('a', ctypes.c_int), ('b', ctypes.c_double)]\n", ""),
             ("print('ready')", "print('@SNAP one')"), ("time.sleep(300)", "pass")]
-VERSIONS = [("0.27.7", "3.12.7"), ("0.29.4", "3.13.2")]
+VERSIONS = [("0.27.7", "3.12.7"), ("0.29.4", "3.13.2"), ("314.0.7", "3.14.2")]
 
 
 def program():

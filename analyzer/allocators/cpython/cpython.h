@@ -62,7 +62,10 @@ int64_t hr_py_interp_id(const struct hr_cpython *p, uint32_t n);
 static inline uint64_t hr_py_word(const struct hr_cpython *p, uint64_t base, enum hr_py_fact f)
 {
     uint64_t v;
-    return base && hr_py_has(p, f) && hr_image_word(p->image, base + (uint64_t)p->at[f], &v) ? v : 0;
+    if (!base || !hr_py_has(p, f) || !hr_image_word(p->image, base + (uint64_t)p->at[f], &v))
+        return 0;
+    /* since 3.14 two fields of a frame are references whose low bits say whether they are counted */
+    return (f == HR_PY_IFRAME_CODE || f == HR_PY_IFRAME_FUNC) && hr_py_minor(p) >= 0x030e ? v & ~3ull : v;
 }
 uint64_t hr_py_uint(const struct hr_cpython *p, uint64_t base, enum hr_py_fact f, unsigned bytes);
 /* Address of a variable of the interpreter's module: NAME, then NAME.lto_priv.N; 0 when there is no such symbol. */

@@ -110,10 +110,27 @@ static bool try_tables(struct hr_cpython *p, char *source, size_t cap)
     }
 }
 
+/* 3.14, of which no build was at hand: its own offsets over the table of 3.13. */
+static bool try_offsets(struct hr_cpython *p, char *source, size_t cap)
+{
+    const struct table *base = NULL;
+    for (size_t i = 0; i < NTABLES; i++)
+        if (tables[i].word == p->image->word && tables[i].hexversion >> 16 == 0x030d)
+            base = &tables[i];
+    if (!base)
+        return false;
+    memcpy(p->at, base->at, sizeof p->at);
+    if (!hr_py_offsets_apply(p) || !checks(p))
+        return false;
+    p->exact_layout = false;
+    snprintf(source, cap, "its own _Py_DebugOffsets and the table of %s", base->version);
+    return true;
+}
+
 enum hr_status hr_py_choose_layout(struct hr_cpython *p, char *source, size_t cap)
 {
     _Static_assert(sizeof facts / sizeof *facts == HR_PY_NFACTS, "a row per fact");
-    if (try_dwarf(p, source, cap) || try_tables(p, source, cap))
+    if (try_dwarf(p, source, cap) || try_tables(p, source, cap) || try_offsets(p, source, cap))
         return HR_OK;
     return HR_UNSUPPORTED;
 }

@@ -19,6 +19,8 @@ struct gc {
     int64_t *refs;
     struct hr_bits alive;
     struct hr_u32vec todo;
+    uint64_t tuple;            /* that type, when it was looked for */
+    size_t untracked;
     bool planned;              /* the object under way says by itself whether its type is visited */
     uint32_t *type_at;         /* per type: index of its object where instances visit it, HR_NONE, or NOT_ASKED */
     bool broken, out_of_memory;
@@ -285,6 +287,54 @@ static enum hr_status append(struct hr_u64vec *to, const struct hr_u64vec *from)
     return HR_OK;
 }
 
+/* May the collector ever track it? Objects of collected types, but for types that are static, and tuples that it let go of. */
+static bool may_be_tracked(struct gc *g, uint64_t obj)
+{
+    uint32_t t = obj ? hr_py_object_type(g->py, obj) : HR_NONE;
+    if (t == HR_NONE || !(hr_py_type(g->py, t)->flags & HR_PYF_GC))
+        return false;
+    if (hr_py_type(g->py, t)->kind == HR_PK_TYPE)
+        return hr_py_word(g->py->c, obj, HR_PY_TP_FLAGS) & HR_PYF_HEAPTYPE;
+    return hr_py_type(g->py, t)->addr != g->tuple || tracked_index(g, obj) != HR_NONE;
+}
+
+/* 3.14 lets go of the young tuples that can be in no cycle before it looks for garbage; before, only of those that it had found alive. */
+static void untrack_tuple(void *ctx, uint64_t obj)
+{
+    enum { MOST = 1 << 24 };
+    struct gc *g = ctx;
+    const struct hr_py *py = g->py;
+    uint32_t i = tracked_index(g, obj);
+    uint64_t n = hr_min(hr_py_word(py->c, obj, HR_PY_OB_SIZE), MOST), item;
+    if (i == HR_NONE || hr_py_type(py, py->object[g->node.v[i]])->addr != g->tuple)
+        return;
+    for (uint64_t k = 0; k < n; k++)
+        if (!hr_image_word(py->img, obj + (uint64_t)py->c->at[HR_PY_TUPLE_ITEMS] + k * py->img->word, &item) || may_be_tracked(g, item))
+            return;
+    g->index[g->node.v[i]] = HR_NONE;
+    g->untracked++;
+}
+
+static void untrack_tuples(struct gc *g, uint32_t interpreter)
+{
+    for (size_t i = 0; i < g->py->types.n && !g->tuple; i++) {
+        const struct hr_py_type *t = &g->py->types.v[i];
+        if (t->kind == HR_PK_TUPLE && !strcmp(hr_strs_get(g->py->img->strs, t->name), "tuple"))
+            g->tuple = t->addr;
+    }
+    hr_py_gc_list_of(g->py, interpreter, 0, untrack_tuple, g);
+    size_t n = 0;
+    for (size_t i = 0; g->untracked && i < g->node.n; i++)
+        if (g->index[g->node.v[i]] != HR_NONE) {
+            g->index[g->node.v[i]] = (uint32_t)n;
+            g->addr.v[n] = g->addr.v[i];
+            g->node.v[n++] = g->node.v[i];
+        }
+    if (g->untracked)
+        g->node.n = g->addr.n = n;
+    g->untracked = 0;
+}
+
 /* What one interpreter's gc.collect() would do. */
 static enum hr_status predict(struct gc *g, uint32_t interpreter, struct hr_py_gc_state *state, struct hr_py_gc *ret)
 {
@@ -298,6 +348,8 @@ static enum hr_status predict(struct gc *g, uint32_t interpreter, struct hr_py_g
     }
     for (unsigned gen = 0; gen < 3 && !state->collecting; gen++)
         hr_py_gc_list_of(py, interpreter, gen, track, g);
+    if (py->minor >= 0x030e)
+        untrack_tuples(g, interpreter);
     g->refs = g->out_of_memory ? NULL : hr_zalloc(g->node.n + 1, sizeof *g->refs);
     if (!g->refs || hr_bits_init(&g->alive, g->node.n + 1) != HR_OK)
         return HR_NOMEM;

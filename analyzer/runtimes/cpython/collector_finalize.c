@@ -64,8 +64,8 @@ static uint32_t closes_from(struct hr_py *py, uint64_t gen, const char *type)
     if (state >= 0 || (state == created && (coroutine || py->minor >= 0x030c)))
         return UINT32_MAX;
     uint64_t instruction = hr_py_has(c, HR_PY_IFRAME_INSTR_PTR) ? hr_py_word(c, frame, HR_PY_IFRAME_INSTR_PTR) : 0, units;
-    enum { RESUME_OUTSIDE_TRY = 4 }; /* in RESUME's argument, 3.13: no code has to run, and the function stays in the frame */
-    if (py->minor >= 0x030d && hr_image_uint(py->img, instruction, 2, &units) && units >> 8 & RESUME_OUTSIDE_TRY)
+    enum { RESUME_OUTSIDE_TRY = 4 }; /* in RESUME's argument, 3.13: no code has to run, and the function stays in the frame (3.14 clears it, too) */
+    if (py->minor == 0x030d && hr_image_uint(py->img, instruction, 2, &units) && units >> 8 & RESUME_OUTSIDE_TRY)
         return (uint32_t)(c->at[HR_PY_GEN_IFRAME] + c->at[HR_PY_IFRAME_LOCALSPLUS]);
     return (uint32_t)c->at[HR_PY_GEN_IFRAME];
 }
@@ -105,7 +105,8 @@ static void drop_words(struct dying *d, uint64_t from, uint64_t to)
 {
     enum { MAX_STACK = 1 << 16 };
     for (uint32_t i = 0; from < to && i < MAX_STACK; i++, from += d->py->img->word)
-        drop(d, hr_py_word_at(d->py, from));
+        if (d->py->minor < 0x030e || !(hr_py_word_at(d->py, from) & 1))
+            drop(d, hr_py_untag(d->py, hr_py_word_at(d->py, from)));
 }
 
 /* The exception that closes it pops the value stack; locals stay with the frame. */
@@ -116,9 +117,9 @@ static void pop_stack(struct dying *d, uint64_t gen)
     if (d->py->minor >= 0x030b) {
         uint64_t frame = gen + (uint64_t)c->at[HR_PY_GEN_IFRAME], plus = frame + (uint64_t)c->at[HR_PY_IFRAME_LOCALSPLUS];
         uint64_t locals = hr_py_uint(c, hr_py_word(c, frame, HR_PY_IFRAME_CODE), HR_PY_CODE_NLOCALSPLUS, 4);
-        int32_t top = (int32_t)hr_py_uint(c, frame, HR_PY_IFRAME_STACKTOP, 4);
+        int64_t top = hr_py_iframe_top(d->py, frame);
         if (top > 0)
-            drop_words(d, plus + locals * word, plus + (uint32_t)top * word);
+            drop_words(d, plus + locals * word, plus + (uint64_t)top * word);
         return;
     }
     uint64_t frame = hr_py_word(c, gen, HR_PY_GEN_FRAME), stack = hr_py_word(c, frame, HR_PY_FRAME_VALUESTACK);

@@ -32,7 +32,7 @@ static uint32_t object_in(struct hr_py *py, const uint8_t *p, uint64_t size)
         uint64_t count = hr_word_load(p + starts[i] + (uint64_t)py->c->at[HR_PY_OB_REFCNT], word, py->img->big);
         if (starts[i] + hr_py_type(py, t)->basicsize > size + head && hr_py_type(py, t)->kind != HR_PK_STR && hr_py_type(py, t)->kind != HR_PK_INT)
             continue; /* str and int are often smaller than their basicsize says */
-        if (!count || (py->minor < 0x030e && (count >> 40 || is_pointer(py, count))))
+        if (!count || (py->minor < 0x030e && count >> 40) || is_pointer(py, count))
             continue;
         return t;
     }
@@ -64,6 +64,9 @@ enum hr_status hr_py_find_objects(struct hr_py *py)
     py->object = hr_alloc(((size_t)h->n + 1) * sizeof *py->object);
     if (!py->object)
         return HR_NOMEM;
+    bool pymalloc = false; /* not in every build, and not with PYTHONMALLOC=malloc */
+    for (size_t i = 0; i < h->allocators.n; i++)
+        pymalloc |= !strcmp(h->allocators.v[i].name, "pymalloc");
     struct hr_block_iter it = hr_block_iter(h, 0);
     while (it.id < h->n) {
         hr_id id = it.id;
@@ -79,7 +82,7 @@ enum hr_status hr_py_find_objects(struct hr_py *py)
         if (guard)
             HR_TRY(guarded(py, id, guard));
         uint32_t t = object_in(py, b.p + guard, guard ? hr_py_usable(py, id) : size);
-        if (t == HR_NONE || !left_behind(py, it.region, addr + guard + py->types.v[t].pre, size, hr_py_type(py, t)))
+        if (t == HR_NONE || !pymalloc || !left_behind(py, it.region, addr + guard + py->types.v[t].pre, size, hr_py_type(py, t)))
             py->object[id] = t;
     }
     return HR_OK;

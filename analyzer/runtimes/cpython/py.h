@@ -129,6 +129,12 @@ uint64_t hr_py_usable(const struct hr_py *py, hr_id id); /* bytes the program wa
 /* Counts guarded blocks and notes the damaged guards; after the objects are known. */
 void hr_py_check_guards(struct hr_py *py);
 
+/* ---- refs.c: words of frames ---- */
+/* The object of a tagged reference (3.14 on: bit 0 = not counted, both = a number); 0 when it is none. */
+static inline uint64_t hr_py_untag(const struct hr_py *py, uint64_t v) { return py->minor < 0x030e ? v : (v & 3) == 3 || v < 4 ? 0 : v & ~3ull; }
+/* Slots of an interpreter frame in use, locals among them; -1 while it runs. */
+int64_t hr_py_iframe_top(const struct hr_py *py, uint64_t frame);
+
 /* ---- types.c ---- */
 /* Index of the type object at addr, read and checked on first sight; HR_NONE when there is none. */
 uint32_t hr_py_type_at(struct hr_py *py, uint64_t addr);

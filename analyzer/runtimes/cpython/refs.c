@@ -216,6 +216,22 @@ static void list_refs(const struct hr_py_out *o)
 }
 
 /* ---- frames ---- */
+int64_t hr_py_iframe_top(const struct hr_py *py, uint64_t frame)
+{
+    if (hr_py_has(py->c, HR_PY_IFRAME_STACKTOP))
+        return (int32_t)hr_py_uint(py->c, frame, HR_PY_IFRAME_STACKTOP, 4);
+    uint64_t top = hr_py_word(py->c, frame, HR_PY_IFRAME_STACKPOINTER), plus = frame + (uint64_t)py->c->at[HR_PY_IFRAME_LOCALSPLUS];
+    return top >= plus && top - plus < 1ull << 30 ? (int64_t)((top - plus) / py->img->word) : -1;
+}
+
+/* 3.14: a reference that is not counted is somebody else's. */
+static void give_tagged(const struct hr_py_out *o, uint64_t at, enum hr_py_ref kind)
+{
+    uint64_t v = hr_py_word_at(o->py, at), object = hr_py_untag(o->py, v);
+    if (object)
+        hr_py_give(o, object, at, o->py->minor >= 0x030e && v & 1 ? HR_PR_WEAK : kind, HR_SURE_EXACT);
+}
+
 /* Locals, cells and value stack of an interpreter frame (3.11 on), up to its stack top. */
 static void interpreter_frame(const struct hr_py_out *o, uint64_t f)
 {
@@ -226,7 +242,7 @@ static void interpreter_frame(const struct hr_py_out *o, uint64_t f)
         if (hr_py_has(py->c, strong[i]))
             hr_py_give(o, hr_py_word(py->c, f, strong[i]), f + (uint64_t)py->c->at[strong[i]], HR_PR_STRONG, HR_SURE_EXACT);
     uint64_t code = hr_py_word(py->c, f, HR_PY_IFRAME_CODE), plus = f + (uint64_t)py->c->at[HR_PY_IFRAME_LOCALSPLUS];
-    int64_t top = (int32_t)hr_py_uint(py->c, f, HR_PY_IFRAME_STACKTOP, 4);
+    int64_t top = hr_py_iframe_top(py, f);
     uint64_t most = hr_py_uint(py->c, code, HR_PY_CODE_NLOCALSPLUS, 4) + hr_py_uint(py->c, code, HR_PY_CODE_STACKSIZE, 4);
     uint64_t n = top >= 0 ? (uint64_t)top : hr_py_uint(py->c, code, HR_PY_CODE_NLOCALSPLUS, 4); /* -1: it is running */
     uint64_t left = hr_py_block_left(py, plus);
@@ -234,10 +250,8 @@ static void interpreter_frame(const struct hr_py_out *o, uint64_t f)
         n = most;
     if (left && n > left / word)
         n = left / word;
-    if (top >= 0)
-        hr_py_give_array(o, plus, n, HR_SURE_EXACT);
-    for (uint64_t i = 0; top < 0 && i < n; i++) /* counted, but its traversal stops at the stack's top, which is not kept */
-        hr_py_give(o, hr_py_word_at(py, plus + i * word), plus + i * word, HR_PR_UNVISITED, HR_SURE_EXACT);
+    for (uint64_t i = 0; i < n; i++) /* running: counted, but its traversal stops at the stack's top, which is not kept */
+        give_tagged(o, plus + i * word, top < 0 ? HR_PR_UNVISITED : HR_PR_STRONG);
 }
 
 void hr_py_iframe_refs(struct hr_py *py, uint64_t frame, hr_py_ref_fn *fn, void *ctx)
@@ -331,7 +345,7 @@ static void deque_refs(const struct hr_py_out *o)
 static void str_parts(const struct hr_py_out *o)
 {
     struct hr_py *py = o->py;
-    uint64_t state = hr_py_uint(py->c, o->obj, HR_PY_UNICODE_STATE, 4) >> (py->minor >= 0x030e ? 16 : 2);
+    uint64_t state = hr_py_uint(py->c, o->obj, HR_PY_UNICODE_STATE, 4) >> (py->minor >= 0x030f ? 16 : 2);
     bool compact = state >> 3 & 1, ascii = state >> 4 & 1;
     if (hr_py_has(py->c, HR_PY_UNICODE_WSTR))
         hr_py_give(o, hr_py_word(py->c, o->obj, HR_PY_UNICODE_WSTR), o->obj + (uint64_t)py->c->at[HR_PY_UNICODE_WSTR], HR_PR_PART, HR_SURE_EXACT);

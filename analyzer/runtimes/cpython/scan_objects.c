@@ -181,7 +181,7 @@ static uint64_t frame_record(struct hr_py_scan *s, uint64_t f)
     s->holder = f;
     if (owner == THREAD)
         hr_py_iframe_refs(py, f, found, s);
-    if (owner <= FRAME_OBJECT && (int32_t)hr_py_uint(py->c, f, HR_PY_IFRAME_STACKTOP, 4) < 0) {
+    if (owner <= FRAME_OBJECT && hr_py_iframe_top(py, f) < 0) {
         uint64_t code = hr_py_word(py->c, f, HR_PY_IFRAME_CODE), locals = hr_py_uint(py->c, code, HR_PY_CODE_NLOCALSPLUS, 4);
         running_stack(s, f, f + (uint64_t)py->c->at[HR_PY_IFRAME_LOCALSPLUS] + hr_min(locals, HR_PY_MAX_LOCALS) * py->img->word, code);
     }

@@ -197,7 +197,7 @@ static void record_locals(struct locals *l, uint64_t frame, uint64_t code)
     uint64_t n = hr_min(tuple_size(py, names), hr_py_uint(py->c, code, HR_PY_CODE_NLOCALSPLUS, 4)), kind;
     l->slot = frame + (uint64_t)py->c->at[HR_PY_IFRAME_LOCALSPLUS];
     for (uint64_t i = 0; i < n; i++, l->slot += py->img->word) {
-        uint64_t v = word_at(py, l->slot);
+        uint64_t v = hr_py_untag(py, word_at(py, l->slot));
         if (!hr_image_uint(py->img, kinds + (uint64_t)py->c->at[HR_PY_BYTES_VALUE] + i, 1, &kind))
             return;
         if (kind & (CELL | FREE))

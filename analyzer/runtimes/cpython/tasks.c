@@ -125,11 +125,11 @@ static uint64_t awaited_record(struct hr_py *py, uint64_t gen, const struct hr_p
         return 0;
     if (py->minor < 0x030d && (!hr_image_uint(py->img, hr_py_word(py->c, f->addr, HR_PY_IFRAME_PREV_INSTR) + 3, 1, &arg) || (arg & 3) < 2))
         return 0;
-    int64_t top = (int32_t)hr_py_uint(py->c, f->addr, HR_PY_IFRAME_STACKTOP, 4);
+    int64_t top = hr_py_iframe_top(py, f->addr);
     int64_t locals = (int32_t)hr_py_uint(py->c, f->code, HR_PY_CODE_NLOCALSPLUS, 4), stack = (int32_t)hr_py_uint(py->c, f->code, HR_PY_CODE_STACKSIZE, 4);
     if (top <= locals || top > locals + stack)
         return 0;
-    return hr_py_word_at(py, f->addr + (uint64_t)py->c->at[HR_PY_IFRAME_LOCALSPLUS] + (uint64_t)(top - 1) * py->img->word);
+    return hr_py_untag(py, hr_py_word_at(py, f->addr + (uint64_t)py->c->at[HR_PY_IFRAME_LOCALSPLUS] + (uint64_t)(top - 1) * py->img->word));
 }
 
 /* Up to 3.10: the next instruction is YIELD_FROM, which keeps its iterator on top of the stack. */

@@ -29,7 +29,7 @@ bool hr_py_text_place(const struct hr_py *py, uint64_t addr, struct hr_py_text_p
         ret->data = hr_py_word(py->c, addr, HR_PY_UNICODE2_STR);
         return ret->data != 0;
     }
-    uint64_t state = hr_py_uint(py->c, addr, HR_PY_UNICODE_STATE, 4) >> (py->minor >= 0x030e ? 16 : 2);
+    uint64_t state = hr_py_uint(py->c, addr, HR_PY_UNICODE_STATE, 4) >> (py->minor >= 0x030f ? 16 : 2);
     unsigned kind = state & 7;
     ret->compact = state >> 3 & 1;
     ret->ascii = state >> 4 & 1;

@@ -114,7 +114,7 @@ static unsigned interned_state(const struct hr_py *py, uint64_t addr)
     if (py->minor < 0x0300)
         return (unsigned)hr_py_uint(py->c, addr, HR_PY_BYTES_STATE, 1);
     uint64_t state = hr_py_uint(py->c, addr, HR_PY_UNICODE_STATE, 4);
-    return (unsigned)(py->minor >= 0x030e ? state & 0xff : state & 3);
+    return (unsigned)(py->minor >= 0x030f ? state & 0xff : state & 3);
 }
 
 enum hr_status hr_py_interned(struct hr_py *py, struct hr_pyinternedvec *ret)
