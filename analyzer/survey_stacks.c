@@ -49,6 +49,32 @@ static bool own_border(struct hr_survey *v, struct hr_survey_stack *t)
     return false;
 }
 
+/* Nothing marks where the stack ends: the longest run of one word below the stack pointer is what lies between it and whatever is
+ * below it, be that variables or a heap. */
+static bool longest_run(const struct hr_image *img, struct hr_survey_stack *t)
+{
+    enum { LEAST = 64 };
+    uint64_t at = (t->lo + 3) & ~3ull, best = 0, end = t->sp ? t->sp : t->hi;
+    while (at + 4 <= end) {
+        struct hr_span s = hr_image_peek(img, at, end - at);
+        size_t n = 4;
+        if (s.n < 4)
+            break;
+        while (n + 4 <= s.n && hr_load32(s.p + n, img->big) == hr_load32(s.p, img->big))
+            n += 4;
+        if (n >= LEAST && n > best) {
+            best = n;
+            t->lo = at;
+            t->unused = n;
+            t->fill = hr_load32(s.p, img->big);
+        }
+        at += n;
+    }
+    if (best)
+        t->how = t->fill ? HR_FILL_PATTERN : HR_FILL_ZERO;
+    return best > 0;
+}
+
 /* What the kernel says of the task whose stack it is. */
 static void task(const struct hr_survey *v, uint32_t thread, struct hr_survey_stack *t)
 {
@@ -65,6 +91,17 @@ static void task(const struct hr_survey *v, uint32_t thread, struct hr_survey_st
     }
 }
 
+static enum hr_status name_stack(struct hr_survey *v, uint32_t thread, struct hr_survey_stack *t)
+{
+    const struct hr_thread *th = &v->s->image.threads.v[thread];
+    t->name = th->name;
+    if (!t->name && v->s->image.bare)
+        HR_TRY(hr_strs_addz(v->s->strs, "main stack", &t->name));
+    else if (!t->name)
+        HR_TRY(hr_strs_addf(v->s->strs, &t->name, "thread %u", th->tid));
+    return hr_survey_stackvec_push(&v->stacks, *t);
+}
+
 static enum hr_status one(struct hr_survey *v, uint32_t i)
 {
     const struct hr_image *img = &v->s->image;
@@ -79,6 +116,8 @@ static enum hr_status one(struct hr_survey *v, uint32_t i)
     t.limit = th->own_stack || t.block != HR_NONE || !img->bare || own_border(v, &t);
     bool known;
     t.unused = hr_rtos_fill(img, t.lo, t.hi, &t.fill, &known);
+    if (!t.limit && longest_run(img, &t))
+        return name_stack(v, i, &t);
     t.how = t.unused == HR_NONE64 ? HR_FILL_NONE : t.fill ? HR_FILL_PATTERN : HR_FILL_ZERO;
     /* What lies above the stack pointer is in use, whatever it says. A task that has not run yet has unwritten places in the context
      * its kernel made for it; the kernel's own count of what is left has them, so ours does, too. */
@@ -86,12 +125,7 @@ static enum hr_status one(struct hr_survey *v, uint32_t i)
         t.unused = t.sp - t.lo;
     t.overflow = t.sp && t.sp < t.lo;
     task(v, i, &t);
-    t.name = th->name;
-    if (!t.name && img->bare)
-        HR_TRY(hr_strs_addz(v->s->strs, "main stack", &t.name));
-    else if (!t.name)
-        HR_TRY(hr_strs_addf(v->s->strs, &t.name, "thread %u", th->tid));
-    return hr_survey_stackvec_push(&v->stacks, t);
+    return name_stack(v, i, &t);
 }
 
 enum hr_status hr_survey_stacks(struct hr_survey *v)

@@ -114,6 +114,18 @@ def picture():
     eq(open(r.ram, "rb").read(), data, "which is as it was")
 
 
+def sample():
+    """samples/firmware/run.py leaves the same memory as the tests' own run of it."""
+    why = firmware.missing("stm32vl", "nano")
+    if why:
+        return skip("the sample", why)
+    r = firmware.run("stm32vl", "nano")
+    x = subprocess.run([f"{hr.TOP}/samples/firmware/run.py", "stm32vl", "nano", hr.path("station")], stdout=subprocess.PIPE, text=True, timeout=60)
+    eq((x.returncode, open(hr.path("station.bin"), "rb").read() == open(r.ram, "rb").read()), (0, True), "the sample runs, and its memory is as here")
+    commands = [line.split()[1:] for line in x.stdout.splitlines()]
+    eq([hr.heapray(*c).rc for c in commands], [0, 1], "the commands it prints work", x.stdout)
+
+
 def process():
     """A Linux core: in proportion, and every byte of the dump is somewhere."""
     exe = hr.build("glibcheap.c", "glibcheap")
@@ -131,4 +143,4 @@ def process():
     ok(any(n in got and got[n] == (s, "glibcheap.c") for n, (_, s) in want.items()), "a process: its variables with their file", got)
 
 
-hr.main([lambda b=b: one(*b) for b in BUILDS] + [not_captured, picture, process])
+hr.main([lambda b=b: one(*b) for b in BUILDS] + [not_captured, picture, sample, process])
