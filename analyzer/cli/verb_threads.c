@@ -183,7 +183,7 @@ static int run(struct hr_cli *c)
         if (n > most)
             hr_outf(&c->out, "  [%u more frames: --all]\n", n - most);
         if (task && task->state == HR_TASK_DELETED)
-            hr_outf(&c->out, "  (deleted; the idle task has not freed it yet)\n");
+            hr_outf(&c->out, "  (it has ended; its stack is still there)\n");
         else if (t->saved && t->sp == t->stack_hi)
             hr_outf(&c->out, "  (nothing on it)\n");
         else if (!n || !s->stacks->of[i].complete)

@@ -346,6 +346,8 @@ static struct hr_frame start_frame(struct hr_unwinder *u, const struct hr_thread
 static bool no_caller(struct hr_unwinder *u, const struct hr_thread *th, const struct hr_frame *c)
 {
     uint64_t off;
+    if (u->img->word == 4 && c->pc >= 0xfffffff0) /* ThreadX: what a new thread returns to is all ones */
+        return true;
     if (c->sp < th->stack_hi - hr_min(th->stack_hi, TASK_TOP))
         return false;
     const struct hr_sym *s = hr_sym_at(u->types, c->pc, &off);

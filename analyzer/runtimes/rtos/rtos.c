@@ -70,6 +70,8 @@ enum hr_status hr_rtos_add(struct hr_rtos *r, struct hr_task t)
     if (hr_rtos_task(r, t.tcb))
         return HR_ABSENT;
     t.thread = t.stack_block = t.tcb_block = HR_NONE;
+    if (!t.name) /* its name lies in flash that was not saved, or it has none */
+        HR_TRY(hr_strs_addf(r->image->strs, &t.name, "0x%llx", (unsigned long long)t.tcb));
     return hr_taskvec_push(&r->tasks, t);
 }
 
