@@ -124,6 +124,17 @@ static enum hr_status segments(struct hr_survey *v)
     return HR_OK;
 }
 
+/* Writable by its flags and not in code by its place. */
+static bool variable(const struct hr_elf *e, const struct hr_section *c)
+{
+    if (!(c->flags & SHF_WRITE_))
+        return false;
+    for (uint32_t k = 0; k < e->nph; k++)
+        if (c->addr - e->ph[k].vaddr < e->ph[k].memsz && hr_elf_ph_is_code(e, &e->ph[k]))
+            return false;
+    return true;
+}
+
 static enum hr_status bare_sections(struct hr_survey *v, const struct hr_module *m, struct hr_survey_regionvec *out)
 {
     for (uint32_t i = 0; i < m->elf->nsec; i++) {
@@ -132,7 +143,7 @@ static enum hr_status bare_sections(struct hr_survey *v, const struct hr_module 
             continue; /* takes no room of its own: every thread has a copy elsewhere */
         if (!(c->flags & SHF_ALLOC_) || !c->size || strstr(c->name, "heap") || strstr(c->name, "stack"))
             continue; /* linker scripts reserve room for heap and stack as sections of these names: no variables */
-        HR_TRY(hr_survey_regionvec_push(out, row(c->flags & SHF_WRITE_ ? HR_SV_STATIC : HR_SV_CODE, label(v, c->name), c->addr + m->bias, c->size)));
+        HR_TRY(hr_survey_regionvec_push(out, row(variable(m->elf, c) ? HR_SV_STATIC : HR_SV_CODE, label(v, c->name), c->addr + m->bias, c->size)));
     }
     return HR_OK;
 }

@@ -62,7 +62,7 @@ static const struct hr_survey_region *region_at(const struct hr_survey *v, uint6
 static enum hr_status add(struct hr_survey *v, uint64_t addr, uint64_t size, const char *name, hr_str file, uint64_t *end)
 {
     const struct hr_survey_region *r = region_at(v, addr);
-    if (!r || r->kind == HR_SV_CODE || r->kind == HR_SV_FILE)
+    if (!r || r->kind == HR_SV_CODE || r->kind == HR_SV_FILE) /* constants; flash */
         return HR_OK;
     struct hr_survey_symbol y = {.addr = addr, .size = size, .kind = r->kind, .file = file};
     const struct hr_var *var = var_at(v->s->types, addr);

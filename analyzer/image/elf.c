@@ -319,3 +319,20 @@ void hr_elf_destroy(struct hr_elf *e)
     hr_elf_release(e);
     hr_free(e);
 }
+
+bool hr_elf_ph_is_code(const struct hr_elf *e, const struct hr_phdr *ph)
+{
+    enum { PF_X_ = 1, SHF_ALLOC_ = 2, SHF_EXECINSTR_ = 4 };
+    bool code = false;
+    if (ph->type != HR_PT_LOAD || !(ph->flags & PF_X_) || ph->paddr != ph->vaddr || ph->filesz != ph->memsz)
+        return false;
+    for (uint32_t i = 0; i < e->nsec; i++) {
+        const struct hr_section *c = &e->sec[i];
+        if (!(c->flags & SHF_ALLOC_) || c->addr - ph->vaddr >= ph->memsz)
+            continue;
+        if (!strncmp(c->name, ".data", 5) || !strncmp(c->name, ".bss", 4) || c->type == HR_SHT_NOBITS)
+            return false;
+        code |= (c->flags & SHF_EXECINSTR_) != 0;
+    }
+    return code;
+}

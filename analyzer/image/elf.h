@@ -62,6 +62,9 @@ bool hr_elf_sym(const struct hr_elf *e, bool dyn, uint32_t i, struct hr_elf_sym 
 struct hr_span hr_elf_ph_bytes(const struct hr_elf *e, const struct hr_phdr *ph);
 /* The first program header of a type, or NULL. */
 const struct hr_phdr *hr_elf_ph(const struct hr_elf *e, uint32_t type);
+/* Flash whatever its flags say: code that stays where it was loaded, all of it from the file. Linker scripts that put a vector table of
+ * unclear flags in front of .text (picolibc's) make a segment that may be written, and is not. */
+bool hr_elf_ph_is_code(const struct hr_elf *e, const struct hr_phdr *ph);
 /* Walks the notes of a PT_NOTE/SHT_NOTE span. fn returns false to stop. */
 typedef bool hr_elf_note_fn(void *ctx, struct hr_span name, uint32_t type, struct hr_span desc);
 void hr_elf_notes(struct hr_span notes, bool big, unsigned align, hr_elf_note_fn *fn, void *ctx);

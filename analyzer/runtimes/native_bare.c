@@ -87,7 +87,7 @@ void hr_native_bare_notes(struct hr_native *n)
         for (uint32_t k = 0; n->img->modules.v[i].elf && k < n->img->modules.v[i].elf->nph; k++) {
             const struct hr_phdr *p = &n->img->modules.v[i].elf->ph[k];
             uint64_t at = n->img->modules.v[i].bias + p->vaddr;
-            if (p->type != HR_PT_LOAD || !(p->flags & PF_W) || !p->memsz)
+            if (p->type != HR_PT_LOAD || !(p->flags & PF_W) || !p->memsz || hr_elf_ph_is_code(n->img->modules.v[i].elf, p))
                 continue;
             statics = true;
             if (hr_image_peek(n->img, at, p->memsz).n >= p->memsz)

@@ -50,7 +50,7 @@ static bool has_data(const struct hr_module *m, uint64_t lo, uint64_t hi)
 {
     for (uint32_t i = 0; m && i < m->elf->nph; i++) {
         const struct hr_phdr *p = &m->elf->ph[i];
-        if (p->type == HR_PT_LOAD && p->flags & PF_W && p->memsz && p->vaddr < hi && hr_sat_add(p->vaddr, p->memsz) > lo)
+        if (p->type == HR_PT_LOAD && p->flags & PF_W && !hr_elf_ph_is_code(m->elf, p) && p->memsz && p->vaddr < hi && hr_sat_add(p->vaddr, p->memsz) > lo)
             return true;
     }
     return false;
@@ -65,7 +65,7 @@ enum hr_status hr_flash_protect(struct hr_image *img)
     const struct hr_module *m = main_module(img);
     for (uint32_t i = 0; m && i < m->elf->nph && i < 64; i++) {
         const struct hr_phdr *p = &m->elf->ph[i];
-        if (p->type == HR_PT_LOAD && !(p->flags & PF_W) && p->memsz)
+        if (p->type == HR_PT_LOAD && (!(p->flags & PF_W) || hr_elf_ph_is_code(m->elf, p)) && p->memsz)
             HR_TRY(protect(img, m->bias + p->vaddr, hr_sat_add(m->bias + p->vaddr, p->memsz)));
     }
     for (size_t i = 0; !strcmp(img->arch->name, "arm") && i < img->segs.n; i++) {

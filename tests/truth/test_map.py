@@ -114,6 +114,25 @@ def picture():
     eq(open(r.ram, "rb").read(), data, "which is as it was")
 
 
+def own_script():
+    """picolibc's linker script: .stack and the vector table are sections of unclear flags; they are no variables that were not captured."""
+    why = firmware.missing("lm3s", "pico")
+    if why:
+        return skip("picolibc's linker script", why)
+    elf = hr.path("own.elf")
+    sizes = [f"-Wl,--defsym={n}" for n in ("__flash=0", "__flash_size=0x40000", "__ram=0x20000000", "__ram_size=0x10000", "__stack_size=0x800")]
+    subprocess.run(["arm-none-eabi-gcc", "--specs=picolibc.specs", "-mcpu=cortex-m3", "-mthumb", "-g", "-O1", "-Tpicolibc.ld", *sizes,
+                    f"{hr.TOP}/tests/truth/prog/own_script.c", "-o", elf], check=True)
+    r = firmware.Run("lm3s", "pico", name="-own", elf=elf)
+    doc = hr.heapray("map", "--json", r.image, "--elf", elf, "--regs", r.regs).json()
+    adds_up(doc, r.size, "picolibc's linker script")
+    ram = [s for s in sections(elf) if r.base <= s[1] < r.base + r.size and s[0] != ".stack"]
+    got = [(a, n) for a, n, k, _ in regions(doc) if k == "static"]
+    eq(got, sorted((s[1], s[2]) for s in ram), "picolibc's linker script: its variables")
+    eq((doc["not_captured_bytes"], [n for n in doc["notes"] if n["code"].startswith("roots.")]), (0, []), "picolibc's linker script: flash is no memory that is missing")
+    eq([(s["size"], int(s["addr"], 16)) for s in doc["stacks"]], [(0x800, r.base + r.size - 0x800)], "picolibc's linker script: the stack it reserves")
+
+
 def sample():
     """samples/firmware/run.py leaves the same memory as the tests' own run of it."""
     why = firmware.missing("stm32vl", "nano")
@@ -143,4 +162,4 @@ def process():
     ok(any(n in got and got[n] == (s, "glibcheap.c") for n, (_, s) in want.items()), "a process: its variables with their file", got)
 
 
-hr.main([lambda b=b: one(*b) for b in BUILDS] + [not_captured, picture, sample, process])
+hr.main([lambda b=b: one(*b) for b in BUILDS] + [not_captured, picture, own_script, sample, process])
