@@ -327,9 +327,9 @@ static inline uint64_t hr_vm_load(const struct hr_attr *a, uint64_t row)
     }
 }
 
-/* quick.c: a condition that is one column against a constant. attr NULL: it is none. */
-struct quick { const struct hr_attr *attr; uint8_t cmp; bool masked; uint64_t mask; struct hr_value bound; };
-struct quick hr_quick(const struct vm *m, const struct prog *p); /* after p was run on one row */
+/* quick.c: a condition that begins with one column against a constant. attr NULL and not never: it does not. */
+struct quick { const struct hr_attr *attr; uint8_t cmp; bool masked, never; uint64_t mask; struct hr_value bound; };
+struct quick hr_quick(struct vm *m, const struct prog *p, const struct hr_table *t, uint64_t row); /* runs its beginning on that row */
 uint64_t hr_quick_next(const struct quick *q, uint64_t row, uint64_t n); /* the first row from `row` on that may match; n: none */
 
 /* run.c, group.c, render.c, fingerprint.c, allow.c, load.c */

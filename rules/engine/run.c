@@ -108,7 +108,7 @@ static enum hr_status scan(struct run *x)
     struct quick quick = {0};
     bool first = true;
     for (uint64_t row = 0, n = t->count(t->ctx); row < n && !x->m->out_of_fuel; row++) {
-        if (quick.attr) {
+        if (quick.attr || quick.never) {
             uint64_t to = hr_quick_next(&quick, row, n);
             x->rows += to - row;
             if ((row = to) == n)
@@ -120,7 +120,7 @@ static enum hr_status scan(struct run *x)
         const struct hr_value *v = hr_vm_run(x->m, x->rule->p_where, x->t, row);
         bool unknown = v->kind != HR_V_BOOL, matches = !unknown && v->b;
         if (first)
-            quick = hr_quick(x->m, x->rule->p_where);
+            quick = hr_quick(x->m, x->rule->p_where, x->t, row);
         first = false;
         x->unknown += unknown;
         if (matches) {
