@@ -162,6 +162,37 @@ static void json_row(const struct sites *s, struct hr_json *j, const struct row 
     hr_json_end(j);
 }
 
+/* tracemalloc's domains: 0 is Python's own memory, others those of PyTraceMalloc_Track() (NumPy's data: 389047). */
+static void json_domains(struct hr_json *j, const struct hr_py_tracing *t)
+{
+    enum { MOST = 64 };
+    struct { uint32_t domain; uint64_t count, bytes; } d[MOST];
+    size_t n = 0;
+    for (size_t i = 0; i < t->traces.n; i++) {
+        size_t k = 0;
+        while (k < n && d[k].domain != t->traces.v[i].domain)
+            k++;
+        if (k == MOST)
+            continue;
+        if (k == n) {
+            d[n].domain = t->traces.v[i].domain;
+            d[n].count = d[n].bytes = 0;
+            n++;
+        }
+        d[k].count++;
+        d[k].bytes += t->traces.v[i].size;
+    }
+    hr_json_arr(j, "domains");
+    for (size_t k = 0; k < n; k++) {
+        hr_json_obj(j, NULL);
+        hr_json_num(j, "domain", d[k].domain);
+        hr_json_num(j, "count", d[k].count);
+        hr_json_num(j, "bytes", d[k].bytes);
+        hr_json_end(j);
+    }
+    hr_json_end(j);
+}
+
 static void json(const struct sites *s, size_t shown)
 {
     static const char *const words[] = {"line", "file", "traceback"}, *const keys[] = {"lines", "files", "tracebacks"};
@@ -182,6 +213,7 @@ static void json(const struct sites *s, size_t shown)
         hr_json_null(&j, "traced_bytes");
         hr_json_null(&j, "peak_bytes");
     }
+    json_domains(&j, s->t);
     hr_json_arr(&j, keys[s->by]);
     for (size_t i = 0; i < s->rows.n; i++) {
         if (i < shown) {

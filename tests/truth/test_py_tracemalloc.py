@@ -91,9 +91,8 @@ def one(python, mode, nframe, stripped=False):
     files = {r["file"]: r["bytes"] for r in hr.heapray("top", core, "--by", "file", "--json").json()["files"]}
     hr.eq(files.get("/planted/app.py"), totals["/planted/app.py"], f"{tag}: bytes by file")
     if domain:
-        tracked = sum(c for k, (c, _) in stacks.items() if k[0].startswith(PROGRAM))
-        hr.ok(domain == 30 and tracked >= 30 and any(r["count"] >= 30 and r["file"] == PROGRAM for r in doc["lines"]),
-              f"{tag}: traces of another domain are counted")
+        got_domains = {d["domain"]: (d["count"], d["bytes"]) for d in doc["domains"]}
+        hr.eq(got_domains.get(1234), (domain, 11 * domain), f"{tag}: traces of another domain")
     show(tag, core, got)
     if nframe == 25:
         rules(tag, core, by_line)
