@@ -1,7 +1,7 @@
 """Classes with and without __slots__: what N instances of each take, by the interpreter's own tracemalloc (2.7: getsizeof).
 
 Prints: class, instances, attributes, bytes of all blocks now, bytes of a twin with slots, whether it needs __weakref__."""
-import gc, itertools, sys, time
+import datetime, gc, itertools, sys, time
 try:
     import _tracemalloc
 except ImportError:
@@ -10,7 +10,7 @@ import weakref
 
 N = 3000
 CLASSES = '''
-import weakref
+import datetime
 class Plain(object):
     def __init__(self): self.a = 1; self.b = None; self.c = 'c'
 class One(object):
@@ -37,6 +37,21 @@ class Parent(object):
     def __init__(self): self.one = 1
 class Child(Parent):
     def __init__(self): Parent.__init__(self); self.two = 2; self.three = 3
+class OfDate(datetime.date):
+    def __new__(cls): return datetime.date.__new__(cls, 2020, 1, 2)
+    def __init__(self): self.name = 'n'; self.other = 1
+class OfFloat(float):
+    def __init__(self): self.unit = 'kg'
+class OfSet(set):
+    def __init__(self): self.unit = 'kg'
+class Grand(Derived):
+    def __init__(self): Derived.__init__(self); self.more = 1; self.than = 2
+class Wide(object):
+    def __init__(self):
+        for i in range(40): setattr(self, 'attr%d' % i, 1)
+state = {'p': 1, 'q': 2}
+class Borg(object):
+    def __init__(self): self.__dict__ = state
 class Slim(object):
     __slots__ = ('a', 'b', '__weakref__')
     def __init__(self): self.a = self.b = 1
@@ -50,6 +65,10 @@ def twin(cls, bases, names, weak):
     def __init__(self):
         for n in names: setattr(self, n, 1)
     return type('Twin' + cls.__name__, bases, {'__slots__': tuple(names) + (('__weakref__',) if weak else ()), '__init__': __init__})
+def twindate(cls, bases, names, weak):
+    t = twin(cls, bases, names, weak)
+    t.__new__ = staticmethod(lambda c: datetime.date.__new__(c, 2020, 1, 2))
+    return t
 def make(cls): return cls()
 def number(): n = Number(5); n.tag = 1; return n
 '''
@@ -90,10 +109,13 @@ gc.disable()
 kept = []
 cases = [(Plain, (object,), "abc", False), (One, (object,), ["only"], False), (Many, (object,), "abcdefghijkl", False),
          (Derived, (Base,), "xy", False), (Weak, (object,), "abcd", True), (OfList, (list,), ["name", "age"], False),
-         (Touched, (object,), "ab", False), (Late, (object,), ["k2"], False), (Child, (object,), ["one", "two", "three"], False)]
+         (Touched, (object,), "ab", False), (Late, (object,), ["k2"], False), (Child, (object,), ["one", "two", "three"], False),
+         (OfDate, (datetime.date,), ["name", "other"], False), (OfFloat, (float,), ["unit"], False), (OfSet, (set,), ["unit"], False),
+         (Grand, (Base,), ["x", "y", "more", "than"], False), (Wide, (object,), ["attr%d" % i for i in range(40)], False)]
+kept.append([Borg() for i in range(N)])
 for cls, bases, names, weak in cases:
     out, now = measured(lambda: make(cls))
-    slim, then = measured(lambda c=twin(cls, bases, list(names), weak): make(c))
+    slim, then = measured(lambda c=(twindate if cls is OfDate else twin)(cls, bases, list(names), weak): make(c))
     kept += [out, slim]
     if weak:
         kept.append(weakref.ref(out[7]))
