@@ -4,6 +4,7 @@
 
 #include "analyzer/cli/py_cli.h"
 #include "analyzer/cli/py_rings.h"
+#include "analyzer/runtimes/cpython/tracemalloc.h"
 
 static void addr_list(struct hr_json *j, const char *key, const struct hr_u64vec *v)
 {
@@ -19,8 +20,15 @@ static const char *type_name(struct hr_py *py, uint64_t addr)
     return t == HR_NONE ? "?" : hr_strs_get(py->img->strs, py->types.v[t].name);
 }
 
+/* Where tracemalloc saw an object allocated; NULL: it did not. */
+static const char *site(struct hr_py *py, uint64_t addr, char *buf, size_t cap)
+{
+    return hr_py_allocated_at(py, hr_py_node(py, addr), buf, cap);
+}
+
 static void rings_json(struct hr_json *j, struct hr_py *py, const struct hr_py_rings *r)
 {
+    char at[600];
     hr_json_arr(j, "rings");
     for (size_t i = 0; i + 1 < r->first.n; i++) {
         hr_json_obj(j, NULL);
@@ -31,6 +39,10 @@ static void rings_json(struct hr_json *j, struct hr_py *py, const struct hr_py_r
         hr_json_arr(j, "types"); /* of the addrs, in their order */
         for (uint64_t k = r->first.v[i]; k < r->first.v[i + 1]; k++)
             hr_json_str(j, NULL, type_name(py, r->addr.v[k]));
+        hr_json_end(j);
+        hr_json_arr(j, "allocated_at"); /* likewise, where tracemalloc ran */
+        for (uint64_t k = r->first.v[i]; py->tracing->of && k < r->first.v[i + 1]; k++)
+            hr_json_str(j, NULL, site(py, r->addr.v[k], at, sizeof at));
         hr_json_end(j);
         hr_json_num(j, "bytes", r->bytes.v[i]);
         hr_json_num(j, "retained", r->retained.v[i]);
@@ -144,8 +156,9 @@ static void objects_text(struct hr_cli *c, struct hr_py *py, const struct hr_u64
     }
 }
 
-static void shapes_text(struct hr_cli *c, const struct hr_py_shapes *s, uint64_t rings)
+static void shapes_text(struct hr_cli *c, struct hr_py *py, const struct hr_py_shapes *s, uint64_t rings)
 {
+    char at[600];
     static const char *const heads[] = {"rings", "objects", "retained", "example", "made of"};
     size_t most = c->all ? s->list.n : c->limit ? c->limit : 10;
     hr_outf(&c->out, "%s ring%s of objects that hold each other, %s shape%s:\n", hr_cli_count(c, rings), rings == 1 ? "" : "s",
@@ -157,7 +170,10 @@ static void shapes_text(struct hr_cli *c, const struct hr_py_shapes *s, uint64_t
         hr_tab_cell(t, hr_cli_count(c, h->members));
         hr_tab_cell(t, hr_cli_bytes(c, h->retained));
         hr_tab_cellf(t, "0x%llx", (unsigned long long)h->example);
-        hr_tab_cell(t, hr_strs_get(c->s->strs, h->text));
+        if (site(py, h->example, at, sizeof at))
+            hr_tab_cellf(t, "%s, allocated at %s", hr_strs_get(c->s->strs, h->text), at);
+        else
+            hr_tab_cell(t, hr_strs_get(c->s->strs, h->text));
     }
     hr_tab_print(t, 2);
     if (s->list.n > most)
@@ -211,7 +227,7 @@ static enum hr_status gc_text(struct hr_cli *c, struct hr_py *py, const struct h
             kinds_text(c, py, &g->uncollectable);
     }
     if (st == HR_OK && r->first.n > 1)
-        shapes_text(c, &s, r->first.n - 1);
+        shapes_text(c, py, &s, r->first.n - 1);
     if (g->garbage.n && !c->all)
         hr_outf(&c->out, "each object: --all, or --json; what one looks like: heapray show %s 0x%llx\n", hr_base_name(c->opt.image),
                 (unsigned long long)g->garbage.v[0]);
@@ -231,6 +247,8 @@ static int run_gc(struct hr_cli *c)
     enum hr_status st = hr_py_gc_predict(py, &g);
     if (st == HR_OK)
         st = hr_py_rings_find(py, &g, &r);
+    if (st == HR_OK)
+        st = hr_py_tracemalloc(py);
     if (st == HR_OK && (c->json || c->ndjson))
         gc_json(c, py, &g, &r);
     else if (st == HR_OK)

@@ -96,6 +96,7 @@ def one(python, mode, nframe, stripped=False):
     show(tag, core, got)
     if nframe == 25:
         rules(tag, core, by_line)
+        rings(tag, core)
     os.unlink(core)
 
 
@@ -106,6 +107,15 @@ def show(tag, core, got):
     doc = hr.heapray("show", core, hex(addr), "--json").json()
     hr.eq(list(frames(doc["allocated"]["frames"])), stack, f"{tag}: show --json, too")
     hr.ok("/planted/app.py" in hr.heapray("top", core, "--by", "line").out, f"{tag}: top --by line as text")
+
+
+def rings(tag, core):
+    """Garbage says where it was made; the pairs of many() are made in one line."""
+    doc = hr.heapray("py", "gc", core, "--json").json()
+    got = {tuple(at for at, t in zip(r["allocated_at"], r["types"]) if t == "app.Plain") for r in doc["rings"]} - {()}
+    text = hr.heapray("py", "gc", core).out.replace("\n", " ")
+    hr.ok(len(got) == 1 and len(list(got)[0]) == 2 and len(set(list(got)[0])) == 1 and list(got)[0][0].startswith("/planted/app.py:") and "allocated at" in text,
+          f"{tag}: rings of garbage say where they were made", got)
 
 
 RULE = """rule planted.site { severity note  title "{o.allocated_at} made {count}"

@@ -4,7 +4,7 @@ argv: mode (run, stop, clear), frames kept. Prints: objects by address with thei
 import collections, gc, os, sys, time, tracemalloc, _tracemalloc
 
 APP = '''
-import collections, itertools
+import collections, gc, itertools
 class Plain(object):
     def __init__(self, i): self.a, self.b, self.text = i, [i], "text %d" % i
 class Slotted(object):
@@ -33,6 +33,9 @@ def many():
     g = generator(7); next(g)
     out += [g, itertools.count(5), ValueError("x"), 10 ** 60, 3.25 * len(out), "".join(["a", "b%d" % len(out)])]
     out += [type("Made", (object,), {})]
+    gc.disable()
+    pair = Plain(1), Plain(2)
+    pair[0].a, pair[1].a = pair[1], pair[0]
     return out
 '''
 
