@@ -7,6 +7,7 @@
 #include "analyzer/base/fuel.h"
 
 enum {
+    HR_EMB_SEARCH = 64 << 20,     /* bytes looked through for the next sound block, in all of one heap's damage together: a second or so */
     HR_EMB_MAX_CHUNKS = 16 << 20, /* of one heap: 16-byte chunks of 256 MiB, far beyond any such machine */
 };
 

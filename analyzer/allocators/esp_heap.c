@@ -31,7 +31,7 @@ static uint64_t recover(const struct hr_esp *a, const struct hr_esp_heap *h, uin
 
 static enum hr_status run(const struct hr_esp *a, const struct hr_esp_heap *h, struct hr_arena *row, const struct hr_u64vec *listed, struct hr_builder *out)
 {
-    struct hr_fuel fuel = hr_fuel(16 * (h->end - h->info));
+    struct hr_fuel fuel = hr_fuel(hr_min(16 * (h->end - h->info), HR_EMB_SEARCH));
     bool before = false, known = true;
     uint64_t free_bytes = 0, says = 0, back;
     for (uint64_t at = h->first; at < hr_esp_last(h);) {
@@ -131,13 +131,13 @@ static bool guessed(struct hr_esp *a, struct hr_esp_heap *h)
     for (h->nfl = 24; h->nfl >= 8; h->nfl--) {
         h->lists = h->sl + 4ull * h->nfl;
         h->first = h->lists + 128ull * h->nfl;
-        if (closed(a, h) && hr_esp_lists_agree(a, h) && whole(a, h) == 100)
+        if (closed(a, h) && hr_burn(&a->look, 33ull * h->nfl) && hr_esp_lists_agree(a, h) && whole(a, h) == 100)
             return true;
     }
     for (h->nfl = 24; h->nfl >= 8; h->nfl--) { /* a damaged heap */
         h->lists = h->sl + 4ull * h->nfl;
         h->first = h->lists + 128ull * h->nfl;
-        if (closed(a, h) && hr_esp_lists_agree(a, h))
+        if (closed(a, h) && hr_burn(&a->look, 33ull * h->nfl) && hr_esp_lists_agree(a, h))
             return true;
     }
     return false;

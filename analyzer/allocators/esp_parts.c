@@ -17,15 +17,24 @@ static size_t parts(const struct hr_image *img, const struct hr_esp_heap *h, uin
     return n;
 }
 
+/* Is there any? Of segments that do not overlap, all but the first in there begin in there, and all but the last end in there. */
+static bool any(const struct hr_image *img, const struct hr_esp_heap *h)
+{
+    uint32_t i = hr_image_seg_above(img, h->info);
+    for (uint32_t k = i; k < img->segs.n && k < i + 3; k++)
+        if (img->segs.v[k].addr >= h->info && img->segs.v[k].addr + img->segs.v[k].msize <= h->end)
+            return true;
+    return false;
+}
+
 static uint64_t look(void *ctx, uint64_t at, const uint8_t *p, size_t n)
 {
     struct hr_esp *a = ctx;
     struct hr_esp_heap h = {.info = hr_load32(p, a->img->big), .end = hr_load32(p + 4, a->img->big)};
-    uint32_t first;
     (void)n;
     if (h.info & 3 || h.end <= h.info || h.end - h.info < LEAST_HEAP || h.end - h.info > MOST_HEAP || a->n == HR_ESP_MAX_HEAPS)
         return 0;
-    if (hr_image_peek(a->img, h.info, 1).n || !hr_esp_registered(a, at, &h) || !h.caps || h.caps & ~(uint32_t)ALL_CAPS || !parts(a->img, &h, &first))
+    if (hr_image_peek(a->img, h.info, 1).n || !hr_esp_registered(a, at, &h) || !h.caps || h.caps & ~(uint32_t)ALL_CAPS || !any(a->img, &h))
         return 0;
     for (uint32_t i = 0; i < a->n; i++)
         if (h.info < a->heap[i].end && a->heap[i].info < h.end)

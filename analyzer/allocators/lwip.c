@@ -99,7 +99,7 @@ static enum hr_status walk(void *self, uint64_t cookie, struct hr_builder *b)
 {
     struct lwip *a = self;
     const struct heap *h = &a->heap[cookie];
-    struct hr_fuel fuel = hr_fuel(16 * h->end + 4096);
+    struct hr_fuel fuel = hr_fuel(hr_min(16 * h->end, HR_EMB_SEARCH) + 4096);
     bool before = true;
     a->faults = 0;
     for (uint64_t off = 0, next; off < h->end; off = next) {

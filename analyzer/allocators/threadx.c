@@ -29,6 +29,7 @@ struct threadx {
     struct pool *pool;     /* MAX_POOLS */
     uint32_t n;
     bool dropped;
+    struct hr_fuel look;   /* ids that are looked at: text and tables may have them */
 };
 
 static void damage(struct threadx *t, struct hr_arena *row, const char *code, uint64_t at, const char *what)
@@ -69,7 +70,7 @@ static enum hr_status walk_bytes(void *self, uint64_t cookie, struct hr_builder 
     const struct pool *p = &t->pool[cookie];
     struct hr_arena *row = hr_builder_arena_at(b, p->arena);
     uint64_t w = t->img->word, last = p->start + p->size - 2 * w, sum = 0, next;
-    struct hr_fuel fuel = hr_fuel(16 * p->size + 4096);
+    struct hr_fuel fuel = hr_fuel(hr_min(16 * p->size, HR_EMB_SEARCH) + 4096);
     for (uint64_t at = p->start; at < last; at = next) {
         if (!header(t, p, at, &next)) {
             damage(t, row, "heap.corrupt.size", at, owner(t, p, at) < 0 ? "the owner is neither TX_BYTE_BLOCK_FREE nor the pool (an overrun of the block before it?): the block" : "the next pointer leads nowhere: the block");
@@ -175,7 +176,7 @@ static uint64_t look(void *ctx, uint64_t at, const uint8_t *p, size_t n)
     struct threadx *t = ctx;
     struct pool q;
     uint32_t a = hr_load32(p, t->img->big), b = n >= 8 && t->img->word == 8 ? hr_load32(p + 4, t->img->big) : 0;
-    if (a != BYTE_ID && a != BLOCK_ID && b != BYTE_ID && b != BLOCK_ID)
+    if ((a != BYTE_ID && a != BLOCK_ID && b != BYTE_ID && b != BLOCK_ID) || !hr_burn(&t->look, 1))
         return 0;
     for (unsigned u = t->img->word; u >= 4; u -= 4)
         if (control(t, at, u, &q)) {
@@ -245,6 +246,7 @@ static enum hr_status open(struct hr_allocator_in *in, void **self_ret)
     }
     t->img = in->image;
     t->notes = in->notes;
+    t->look = hr_fuel(1 << 18);
     if (t->img->bare) {
         hr_emb_search(t->img, t->img->word, 16, look, t);
     } else {

@@ -155,7 +155,7 @@ static enum hr_status walk(void *self, uint64_t cookie, struct hr_builder *b)
     if (!listed)
         return HR_NOMEM;
     bool lists = read_buckets(z, h, row, listed), before = true;
-    struct hr_fuel fuel = hr_fuel(16ull * h->end + 4096);
+    struct hr_fuel fuel = hr_fuel(hr_min(16ull * h->end, HR_EMB_SEARCH / UNIT) + 4096);
     uint64_t free = 0, used = 0, nfree = 0, nused = 0;
     for (uint32_t c = size_of(z, h, 0), size; c < h->end; c += size) {
         size = size_of(z, h, c);

@@ -22,6 +22,7 @@ struct slabs {
     uint64_t lo, hi;       /* the linker's section of slabs, 0 unknown */
     struct slab slab[MAX_SLABS];
     uint32_t n;
+    struct hr_fuel look;   /* blocks of what only looks like a slab */
 };
 
 static void damage(const struct slabs *t, struct hr_arena *row, const char *code, uint64_t at, const char *what)
@@ -81,7 +82,7 @@ static uint64_t look(void *ctx, uint64_t at, const uint8_t *p, size_t n)
     for (unsigned k = 0; k < 2 * (MAX_LOCK + 1); k++) {
         struct slab s = {.at = at};
         uint64_t end, free, bad;
-        if (!fields(t, at + (2 + k / 2) * w, k & 1, &s, &end))
+        if (!fields(t, at + (2 + k / 2) * w, k & 1, &s, &end) || !hr_burn(&t->look, s.count))
             continue;
         HR_AUTOFREE uint8_t *bits = hr_zalloc((size_t)(s.count / 8 + 1), 1);
         if (!bits)
@@ -127,6 +128,7 @@ static enum hr_status open(struct hr_allocator_in *in, void **self_ret)
         return HR_NOMEM;
     t->img = in->image;
     t->notes = in->notes;
+    t->look = hr_fuel(16 << 20);
     const struct hr_sym *lo = hr_sym_find(in->types, "_k_mem_slab_list_start", HR_NONE), *hi = hr_sym_find(in->types, "_k_mem_slab_list_end", HR_NONE);
     if (lo && hi) {
         t->lo = lo->addr;
