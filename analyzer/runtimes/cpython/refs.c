@@ -310,8 +310,8 @@ static void generator_refs(const struct hr_py_out *o, const struct hr_py_type *t
     int8_t state = (int8_t)hr_py_uint(py->c, o->obj, HR_PY_GEN_FRAME_STATE, 1);
     if (state < 4) /* FRAME_CLEARED */
         interpreter_frame(o, frame);
-    else if (py->minor >= 0x030c) /* which leaves the code to the generator's end */
-        hr_py_give(o, hr_py_word(py->c, frame, HR_PY_IFRAME_CODE), frame + (uint64_t)py->c->at[HR_PY_IFRAME_CODE], HR_PR_STRONG, HR_SURE_EXACT);
+    else if (py->minor >= 0x030c) /* which leaves the code to the generator's end, and out of sight */
+        hr_py_give(o, hr_py_word(py->c, frame, HR_PY_IFRAME_CODE), frame + (uint64_t)py->c->at[HR_PY_IFRAME_CODE], HR_PR_UNVISITED, HR_SURE_EXACT);
 }
 
 /* A deque's blocks: 64 items between the links to both neighbours; 2.7 has no ob_size, 62 items, and the links behind them. */
