@@ -1,6 +1,7 @@
 /* The machine that runs operations: its flow. Values carry where they were loaded from, so that a visit can be told by its field. */
 #include "analyzer/types/run.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "analyzer/types/imports.h"
@@ -156,6 +157,10 @@ static uint32_t go(struct hr_run *r, uint32_t i)
             r->end = HR_RUN_UNKNOWN;
             return HR_NONE;
         }
+        if (r->nimagined && r->turns[i % BRANCHES]++ >= TURNS) {
+            r->turns[i % BRANCHES] = 0;
+            yes = !yes;
+        }
         if (!yes)
             return i + 1;
         break;
@@ -181,7 +186,7 @@ static uint32_t go(struct hr_run *r, uint32_t i)
     return next;
 }
 
-enum hr_run_end hr_run_visit(struct hr_run *r, uint64_t function, uint64_t self, const struct hr_run_calls *calls, struct hr_fuel *fuel)
+static enum hr_run_end go_through(struct hr_run *r, uint64_t function, uint64_t self, const struct hr_run_calls *calls, struct hr_fuel *fuel)
 {
     r->end = HR_RUN_NO_CODE;
     r->stopped = function;
@@ -203,4 +208,39 @@ enum hr_run_end hr_run_visit(struct hr_run *r, uint64_t function, uint64_t self,
             return r->end;
     }
     return r->end;
+}
+
+enum hr_run_end hr_run_visit(struct hr_run *r, uint64_t function, uint64_t self, const struct hr_run_calls *calls, struct hr_fuel *fuel)
+{
+    r->nimagined = 0;
+    return go_through(r, function, self, calls, fuel);
+}
+
+enum hr_run_end hr_run_imagine(struct hr_run *r, uint64_t function, uint64_t type_off, uint64_t type, uint64_t size_off, const struct hr_run_calls *calls,
+                               struct hr_fuel *fuel)
+{
+    r->nimagined = 1;
+    r->type_off = type_off;
+    r->type = type;
+    r->size_off = size_off;
+    memset(r->turns, 0, sizeof r->turns);
+    return go_through(r, function, hr_run_imagined(0), calls, fuel);
+}
+
+bool hr_run_place(const struct hr_run *r, uint64_t from, char *buf, size_t cap)
+{
+    enum { DEEP = 6 };
+    int64_t off[DEEP];
+    unsigned depth = 0;
+    size_t n = 0;
+    if (from - IMAGINED >= MAX_IMAGINED * IMAGINED_EACH)
+        return false;
+    uint32_t in = (uint32_t)((from - IMAGINED) / IMAGINED_EACH);
+    off[depth++] = (int64_t)(from - hr_run_imagined(in));
+    for (; in && in < r->nimagined && depth < DEEP; in = r->imagined[in].in)
+        off[depth++] = r->imagined[in].off;
+    buf[0] = 0;
+    while (depth-- && n < cap)
+        n += (size_t)snprintf(buf + n, cap - n, "%s%+lld", n ? " > " : in ? "... > " : "", (long long)off[depth]);
+    return true;
 }

@@ -42,6 +42,12 @@ enum hr_status hr_run_create(const struct hr_image *img, struct hr_types *types,
 void hr_run_destroy(struct hr_run *r);
 /* function(self, callback, anything). The callback returns 0. One unit of fuel per operation. */
 enum hr_run_end hr_run_visit(struct hr_run *r, uint64_t function, uint64_t self, const struct hr_run_calls *calls, struct hr_fuel *fuel);
+/* The same for an object that is imagined: every pointer in it leads somewhere, every count is small, loops end after a few turns. Its word at
+ * type_off is `type`, that at size_off is 2. Visits come `from` imagined places, which hr_run_place() names. */
+enum hr_run_end hr_run_imagine(struct hr_run *r, uint64_t function, uint64_t type_off, uint64_t type, uint64_t size_off, const struct hr_run_calls *calls,
+                               struct hr_fuel *fuel);
+/* Is it such a place, and which? Offsets on the way: "+40", "+16 > +0" (behind the pointer at 16); false: no such place. */
+bool hr_run_place(const struct hr_run *r, uint64_t from, char *buf, size_t cap);
 /* Where the last run ended, if not DONE. */
 uint64_t hr_run_stopped_at(const struct hr_run *r);
 

@@ -31,6 +31,33 @@ static uint64_t *written(struct hr_run *r, uint64_t word_addr)
     return NULL;
 }
 
+/* What an imagined word holds. */
+static bool imagine(struct hr_run *r, uint64_t addr, unsigned size, uint64_t *ret, uint64_t *from_ret)
+{
+    uint32_t in = (uint32_t)((addr - IMAGINED) / IMAGINED_EACH), n;
+    int64_t off = (int64_t)(addr - hr_run_imagined(in));
+    if (in >= r->nimagined)
+        return hr_run_stop(r, HR_RUN_ABSENT);
+    *ret = size == 4 ? 3 : 1;
+    if (size < 8)
+        return true;
+    *from_ret = addr;
+    *ret = !in && (uint64_t)off == r->type_off ? r->type : 2;
+    if (!in && ((uint64_t)off == r->type_off || (uint64_t)off == r->size_off))
+        return true;
+    for (n = 1; n < r->nimagined && (r->imagined[n].in != in || r->imagined[n].off != off); n++)
+        ;
+    if (n == MAX_IMAGINED)
+        return hr_run_stop(r, HR_RUN_TOO_LONG);
+    if (n == r->nimagined) {
+        r->imagined[n].in = in;
+        r->imagined[n].off = off;
+        r->nimagined++;
+    }
+    *ret = hr_run_imagined(n);
+    return true;
+}
+
 bool hr_run_load(struct hr_run *r, unsigned size, uint64_t addr, uint64_t pointer_from, uint64_t *ret, uint64_t *from_ret)
 {
     *from_ret = 0;
@@ -47,6 +74,8 @@ bool hr_run_load(struct hr_run *r, unsigned size, uint64_t addr, uint64_t pointe
         *ret = w & hr_run_ones(size);
         return true;
     }
+    if (addr - IMAGINED < MAX_IMAGINED * IMAGINED_EACH)
+        return imagine(r, addr, size, ret, from_ret);
     if (r->nwrites) {
         const uint64_t *w = written(r, addr & ~7ull);
         if (w) {
@@ -81,6 +110,8 @@ bool hr_run_store(struct hr_run *r, uint64_t addr, unsigned size, uint64_t v, ui
     if (!w) {
         if (r->nwrites == MAX_WRITES)
             return hr_run_stop(r, HR_RUN_TOO_LONG);
+        if (addr - IMAGINED < MAX_IMAGINED * IMAGINED_EACH)
+            return true; /* and is forgotten */
         if (!read_image(r, addr & ~7ull, 8, &old))
             return hr_run_stop(r, HR_RUN_ABSENT);
         r->write[r->nwrites].addr = addr & ~7ull;

@@ -7,6 +7,9 @@
 #include "analyzer/types/uop.h"
 
 enum {
+    MAX_IMAGINED = 512,     /* structures */
+    TURNS = 6,              /* of a loop that is imagined */
+    BRANCHES = 4096,
     STACK_BYTES = 16 << 10, /* of one run: traverse functions use a few hundred bytes, those of dicts in dicts a few thousand */
     MAX_WRITES = 64,        /* words written outside the stack: kept aside */
     MAX_IMPORTS = 1 << 20,
@@ -18,6 +21,8 @@ enum {
 #define VISITOR 0x00e2000000000000ull
 #define HOME 0x00e3000000000000ull
 #define ARGUMENT 0x00e4000000000000ull
+#define IMAGINED 0x00e5000000000000ull
+#define IMAGINED_EACH (1ull << 24) /* of one structure; its address is in the middle */
 
 enum flags_of { FL_NONE, FL_SUB, FL_ADD, FL_LOGIC, FL_RESULT /* zero and sign only */, FL_BIT, FL_LITERAL };
 
@@ -44,6 +49,10 @@ struct hr_run {
     uint64_t not_lazy[NOT_LAZY];     /* from ^ to */
     struct hr_map import;            /* slot -> enum hr_import */
     uint32_t searches;
+    struct { uint32_t in; int64_t off; } imagined[MAX_IMAGINED]; /* the n-th structure is what the word there leads to */
+    uint32_t nimagined;              /* 0: nothing is */
+    uint64_t type_off, type, size_off;
+    uint8_t turns[BRANCHES];
 };
 
 
@@ -58,6 +67,7 @@ static inline bool hr_run_on_stack(uint64_t addr) { return addr - STACK_LO < STA
 
 /* ---- run_data.c ---- All return false when the run has to end; r->end says why. */
 bool hr_run_load(struct hr_run *r, unsigned size, uint64_t addr, uint64_t pointer_from, uint64_t *ret, uint64_t *from_ret);
+static inline uint64_t hr_run_imagined(uint32_t n) { return IMAGINED + n * IMAGINED_EACH + IMAGINED_EACH / 2; }
 bool hr_run_store(struct hr_run *r, uint64_t addr, unsigned size, uint64_t v, uint64_t from);
 void hr_run_set(struct hr_run *r, uint8_t d, unsigned size, uint64_t v, uint64_t from);
 /* Does the condition hold? 1, 0, or -1: not known. */

@@ -64,7 +64,32 @@ def stdlib(python):
     if not core:
         return hr.skip(python, "no gcore here")
     compare(python, core, said, 800)
+    fields(python, core)
     os.unlink(core)
+
+
+def fields(python, core):
+    """Every place that py types says is visited is a pointer to an object by the library's DWARF, where that knows the object's structure."""
+    library = glob.glob(os.path.dirname(python) + "/../lib/libpython?.*.so.1.0")
+    r = hr.heapray("py", "types", core, "--json")
+    if not hr.eq(r.rc, 0, f"{python}: py types succeeds", r) or not library:
+        return
+    types = [t for t in r.json()["types"] if t["references"] == "traverse" and t["function"]]
+    with open(hr.path("names"), "w") as f:
+        f.write("\n".join(t["function"] for t in types))
+    gdb = subprocess.run(["gdb", "-batch", "-nx", "-x", os.path.join(hr.HERE, "gdb_fields.py"), library[0]], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                         env=dict(os.environ, NAMES=hr.path("names")))
+    known = {line.split()[1]: {int(x) for x in line.split()[2:]} for line in gdb.stdout.splitlines() if line.startswith("fields ")}
+    wrong, compared = [], set()
+    for t in types:
+        places = {int(v) for v in t["visits"] if v[0] == "+" and " " not in v and int(v) < t["basicsize"]}
+        if t["function"] in known and t["function"] != "structseq_traverse":  # declared as an array of one
+            compared.add(t["function"])
+            if places - known[t["function"]]:
+                wrong.append(f"{t['type']} {t['function']}: visits {sorted(places)}, its objects are at {sorted(known[t['function']])}")
+    hr.ok(len(compared) >= 20 and not wrong, f"{python}: DWARF has an object at each place that {len(compared)} traverse functions visit", *wrong[:20])
+    whole = sum(t["surety"] == "exact" for t in types)
+    hr.ok(whole >= 0.98 * len(types), f"{python}: of {len(types)} types read off their code, {whole} exactly")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ enum {
     STEPS_A_WORD = 32,    /* and for each word of its block */
     POOL_A_WORD = 16,     /* what all objects together may take beyond that: long lists and arrays behind pointers */
     SEEN_WORDS = 1024,    /* words of an object that are told apart as visited or not */
+    IMAGINED_STEPS = 1 << 16,
     NPARTS = 8,           /* blocks of one object that are followed at a time */
 };
 #define POOL (16u << 20)
@@ -356,4 +357,39 @@ bool hr_py_plan_info(const struct hr_py *py, const struct hr_py_type *t, struct 
     const char *why = plan->runs > plan->whole ? hr_run_end_name(plan->why) : "";
     *ret = (struct hr_py_plan_info){plan->function, plan->runs, plan->whole, why, plan->stopped_at};
     return true;
+}
+
+struct places { struct hr_py *py; hr_py_place_fn *fn; void *ctx; uint64_t type, seen[256]; unsigned n; bool more; };
+
+static void on_place(void *ctx, uint64_t value, uint64_t from)
+{
+    struct places *p = ctx;
+    char name[128] = "somewhere else";
+    for (unsigned i = 0; i < p->n; i++)
+        if (p->seen[i] == from)
+            return;
+    if (p->n == sizeof p->seen / sizeof *p->seen) {
+        p->more = true;
+        return;
+    }
+    p->seen[p->n++] = from;
+    if (value == p->type)
+        p->fn(p->ctx, "type");
+    else if (hr_run_place(p->py->plans->run, from, name, sizeof name) || from)
+        p->fn(p->ctx, name);
+}
+
+bool hr_py_plan_places(struct hr_py *py, const struct hr_py_type *t, hr_py_place_fn *fn, void *ctx)
+{
+    struct hr_py_plans *p = py->plans;
+    bool known = false;
+    struct places places = {.py = py, .fn = fn, .ctx = ctx, .type = t->addr};
+    if (t->plan == HR_NONE)
+        return false;
+    const struct hr_py_plan *plan = &p->plans.v[t->plan];
+    const struct hr_run_calls calls = {.visit = on_place, .known = plan->known, .known_called = &known, .own_thread = p->thread, .thread_at = p->thread_at, .ctx = &places};
+    struct hr_fuel fuel = hr_fuel(IMAGINED_STEPS);
+    uint64_t size_off = t->itemsize ? (uint64_t)py->c->at[HR_PY_OB_SIZE] : UINT64_MAX;
+    enum hr_run_end end = hr_run_imagine(p->run, plan->function, (uint64_t)py->c->at[HR_PY_OB_TYPE], t->addr, size_off, &calls, &fuel);
+    return end == HR_RUN_DONE && !places.more;
 }

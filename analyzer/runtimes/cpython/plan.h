@@ -22,6 +22,10 @@ struct hr_py_plan_info {
     const char *why;        /* the last one that was not: "absent memory"; "" none */
     uint64_t stopped_at;    /* the instruction */
 };
+/* The places that tp_traverse visits in an object whose pointers are all set, each once ("+40", "+16 > +0": behind the pointer at 16; "type"), in the
+ * order it does; of loops and lists the first few. False: not all could be told. */
+typedef void hr_py_place_fn(void *ctx, const char *place);
+bool hr_py_plan_places(struct hr_py *py, const struct hr_py_type *t, hr_py_place_fn *fn, void *ctx);
 /* False: it has no plan. */
 bool hr_py_plan_info(const struct hr_py *py, const struct hr_py_type *t, struct hr_py_plan_info *ret);
 
