@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """CPython where it has no name: linked statically into another program (position-independent or not) and stripped of all symbols, and
 stripped shared libraries of several versions. Objects and garbage as the living process said them."""
-import glob, json, os, shutil, subprocess, sys
+import glob, json, os, shutil, struct, subprocess, sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import hr
@@ -80,7 +80,29 @@ def core_alone():
     os.unlink(core)
 
 
+def free_threaded():
+    """Memory as a free-threaded build has it: a longer object head, or the flag in its own offsets. Said, not guessed at."""
+    for word, arch, form in ((8, "x86-64", "Q"), (4, "wasm32", "I")):
+        for head in (True, False):
+            base, mem = 0x10000, bytearray(0x4000)
+            at, kind = 0x1000, (24 if word == 8 else 16) if head else word
+
+            def put(off, v, form=form):
+                struct.pack_into("<" + form, mem, off, v)
+            mem[0x800:0x805] = b"type\0"
+            put(at + kind, base + at)
+            put(at + kind + 2 * word, base + 0x800)
+            mem[0x2000:0x2008] = b"xdebugpy"
+            put(0x2008, 0x030d01f0, "Q")
+            put(0x2010, 1, "Q")
+            with open(hr.path("free.bin"), "wb") as f:
+                f.write(mem)
+            for verb in (("objects",), ("py", "gc")):
+                r = hr.heapray(*verb, hr.path("free.bin") + "@0x10000", "--arch", arch)
+                hr.ok(r.rc == 3 and "free-threaded CPython 3.13.1" in r.err, f"free-threaded, {8 * word} bits, {'by its head' if head else 'by its offsets'}: {verb[-1]} says so", r)
+
+
 if __name__ == "__main__":
     todo = [core_alone] + [lambda s=s: static(*s) for s in STATIC] if shutil.which("gcc") else [core_alone]
     todo += [lambda p=p: stripped(p) for p in test_py_objects.interpreters() if any(v in p for v in ("/2.7.", "/3.6.", "/3.9.", "/3.13."))]
-    hr.main(todo)
+    hr.main(todo + [free_threaded])

@@ -179,14 +179,14 @@ static enum hr_status recognise(struct hr_cpython *p)
 {
     char source[96];
     p->hexversion = find_version(p);
-    if (!p->hexversion) {
+    if (!p->hexversion && !p->free_threaded) {
         hr_note(p->notes, HR_NOTE_DEGRADED, "python.no_version", "there is a CPython, but nothing says which version: its objects are not read");
         return HR_UNSUPPORTED;
     }
     spell_version(p);
     if (p->free_threaded) {
         hr_note(p->notes, HR_NOTE_DEGRADED, "python.free_threaded",
-                "this is a free-threaded CPython %s: its objects lie in mimalloc heaps, which are not read", p->version);
+                "this is a free-threaded CPython %s: its objects lie in mimalloc heaps, which are not read", p->hexversion ? p->version : "of unknown version");
         return HR_UNSUPPORTED;
     }
     if (hr_py_choose_layout(p, source, sizeof source) != HR_OK) {

@@ -120,6 +120,9 @@ static bool try_offsets(struct hr_cpython *p, char *source, size_t cap)
     if (!base)
         return false;
     memcpy(p->at, base->at, sizeof p->at);
+    for (unsigned i = 0; i < HR_PY_NFACTS; i++) /* states change with every version: nothing of them is taken over */
+        if (strstr(facts[i].types, "InterpreterState") || strstr(facts[i].types, "RuntimeState") || strstr(facts[i].types, "PyThreadState"))
+            p->at[i] = HR_PY_ABSENT;
     if (!hr_py_offsets_apply(p) || !checks(p))
         return false;
     p->exact_layout = false;

@@ -24,12 +24,6 @@ static const struct { uint8_t at; uint16_t fact; } published[] = {
     {76, HR_PYS_UNICODE},        {77, HR_PY_UNICODE_STATE},   {78, HR_PY_UNICODE_LENGTH},  {79, HR_PYS_ASCII},
     {81, HR_PY_GC_COLLECTING},   {83, HR_PY_GEN_NAME},        {84, HR_PY_GEN_IFRAME},      {85, HR_PY_GEN_FRAME_STATE},
 };
-/* Where nothing says it. Those of the interpreter's state were between structures that changed. */
-static const uint16_t unknown[] = {
-    HR_PY_RT_MAIN_INTERP, HR_PY_RT_GLOBAL_OBJECTS, HR_PY_RT_STATIC_OBJECTS, HR_PY_RT_TRACEMALLOC, HR_PY_IS_OBMALLOC, HR_PY_IS_SMALL_INTS,
-    HR_PY_IS_FREE_FLOATS, HR_PY_IS_FREE_KEYS, HR_PY_IS_FREE_KEYS_N, HR_PY_IS_INTERNED, HR_PY_IFRAME_STACKTOP,
-};
-
 static uint64_t entry(const struct hr_cpython *p, unsigned i)
 {
     uint64_t v;
@@ -60,7 +54,7 @@ static void place_generations(struct hr_cpython *p)
         p->at[HR_PY_GC_GENERATIONS] = HR_PY_ABSENT;
 }
 
-/* p->at holds the table of 3.13. False when what is published makes no sense. */
+/* p->at holds the table of 3.13, but for the states' members. False when what is published makes no sense. */
 bool hr_py_offsets_apply(struct hr_cpython *p)
 {
     int32_t word = p->image->word;
@@ -72,8 +66,7 @@ bool hr_py_offsets_apply(struct hr_cpython *p)
             return false;
         p->at[published[i].fact] = (int32_t)v;
     }
-    for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++)
-        p->at[unknown[i]] = HR_PY_ABSENT;
+    p->at[HR_PY_IFRAME_STACKTOP] = HR_PY_ABSENT;
     p->at[HR_PYS_HEAPTYPE] += word;
     p->at[HR_PYS_FUNCTION] += word;
     p->at[HR_PY_CODE_FIRSTTRACEABLE] += word;

@@ -166,6 +166,8 @@ static bool read_type(struct hr_py *py, uint64_t addr, struct hr_py_type *t)
     t->kind = kind_of(py, addr, &t->known_base);
     t->known = t->known_base ? hr_py_word(py->c, t->known_base, HR_PY_TP_BASICSIZE) : 0;
     hr_py_extension_of(py, t);
+    if (t->kind == HR_PK_CODE && py->minor >= 0x030e && hr_py_has(py->c, HR_PY_CODE_FIRSTTRACEABLE)) /* before it an id that only free-threaded builds set */
+        t->borrowed |= 1ull << ((uint64_t)py->c->at[HR_PY_CODE_FIRSTTRACEABLE] / py->img->word - 1) % 64;
     t->pre = pre_bytes(py, t->flags);
     hr_py_plan_type(py, t);
     return true;
