@@ -11,6 +11,8 @@ struct kind {
 };
 
 static const struct kind kinds[] = {
+    {"dlmalloc 2.8", mk_dlmalloc, {.unit = 16, .least = 32, .head = 16}},
+    {"dlmalloc 2.8, aligned to 16", mk_dlmalloc, {.word = 4, .unit = 16, .least = 32, .head = 16, .flavour = 1}},
     {"umm_malloc", mk_umm, {.unit = 8, .least = 8, .head = 4, .body = 8}},
     {"umm_malloc, blocks of 16, no config", mk_umm, {.unit = 16, .least = 16, .head = 4, .body = 16, .flavour = 1}},
     {"umm_malloc, poison", mk_umm, {.unit = 8, .least = 8, .head = 14, .body = 8, .poison = 2}},

@@ -50,6 +50,7 @@ void mk_emb_expect(struct mk_emb *e, uint64_t addr, uint64_t size, bool used);
 unsigned mk_emb_free(struct mk_emb *e, unsigned *index);
 void mk_emb_end(struct mk_emb *e);
 
+void mk_dlmalloc(struct mk_emb *e); /* flavour 1: aligned to four words */
 void mk_umm(struct mk_emb *e);      /* body; poison: bytes of its length field; flavour 1: no umm_heap_config */
 void mk_lwip(struct mk_emb *e);     /* width 2 or 4; poison: MEM_OVERFLOW_CHECK; flavour 1: ram, ram_end, lfree as variables */
 void mk_threadx(struct mk_emb *e);  /* width of ULONG */
