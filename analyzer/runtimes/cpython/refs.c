@@ -414,9 +414,9 @@ uint64_t hr_py_dict_slot(const struct hr_py *py, uint64_t obj, const struct hr_p
     int64_t items = word == 4 ? (int32_t)n : (int64_t)n;
     if (t->kind == HR_PK_INT && hr_py_has(py->c, HR_PY_LONG_TAG))
         items = (int64_t)(n >> 3);
-    items = items < 0 ? -items : items;
-    if (items > 1 << 28)
+    if (items > 1 << 28 || items < -(1 << 28))
         return 0;
+    items = items < 0 ? -items : items;
     uint64_t size = (t->basicsize + (uint64_t)items * t->itemsize + word - 1) & ~(word - 1);
     return obj + size + (uint64_t)t->dictoffset;
 }

@@ -163,9 +163,9 @@ static uint64_t named_extra(struct hr_py *py, uint64_t addr, const char *name)
 
 static uint64_t items_size(const struct hr_py *py, uint64_t addr, const struct hr_py_type *t)
 {
-    int64_t n = hr_py_ssize(py, addr, HR_PY_OB_SIZE);
-    n = n < 0 ? -n : n;
-    return t->basicsize + (n < MAX_ITEMS ? (uint64_t)n * t->itemsize : 0);
+    int64_t size = hr_py_ssize(py, addr, HR_PY_OB_SIZE);
+    uint64_t n = size < 0 ? 0 - (uint64_t)size : (uint64_t)size;
+    return t->basicsize + (n < MAX_ITEMS ? n * t->itemsize : 0);
 }
 
 static bool derives_from(const struct hr_py *py, uint64_t type, const char *wanted)

@@ -96,7 +96,7 @@ int hr_py_int_digits(const struct hr_py *py, uint64_t addr, uint64_t *n_ret)
         return (tag & 3) == 2 ? -1 : (tag & 3) == 1 ? 0 : 1;
     }
     int64_t n = hr_py_ssize(py, addr, HR_PY_OB_SIZE);
-    *n_ret = (uint64_t)(n < 0 ? -n : n);
+    *n_ret = n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
     return n < 0 ? -1 : n > 0;
 }
 
