@@ -55,18 +55,57 @@ static const struct { unsigned from, to; const char *text; } texts[] = {
     {0x0307, 0x0308, "__main__"}, {0x0303, 0x030a, "importlib"}, {0x0303, 0x030a, "_bootstrap"},
 };
 
+static bool ends(const char *s, const char *tail)
+{
+    size_t n = strlen(s), k = strlen(tail);
+    return n >= k && !strcmp(s + n - k, tail);
+}
+
+static bool has_cython(const struct hr_py *py)
+{
+    for (size_t i = 0; i < py->types.n; i++)
+        if (strstr(hr_strs_get(py->img->strs, hr_py_type(py, (uint32_t)i)->name), "cython_function_or_method"))
+            return true;
+    return false;
+}
+
+/* Cython keeps the code objects of its functions, and the tuples of their variables' names, in static variables that nothing reads, so
+ * that the compiler leaves them out: one reference each, in nobody's hands. */
+static bool of_cython(struct hr_py *py, const struct hr_py_count *c, bool cython)
+{
+    enum { INTERNED = 3, NAMES = 256 };
+    char file[256];
+    uint8_t kind = hr_py_type(py, c->type)->kind;
+    if (kind == HR_PK_CODE)
+        return hr_py_text(py, hr_py_word(py->c, c->addr, HR_PY_CODE_FILENAME), file, sizeof file) &&
+               (ends(file, ".pyx") || ends(file, ".pxd") || ends(file, ".pxi") || ends(file, "stringsource"));
+    if (kind != HR_PK_TUPLE || c->found || py->minor < 0x0300 || !cython)
+        return false;
+    uint64_t n = hr_py_word(py->c, c->addr, HR_PY_OB_SIZE), item = c->addr + (uint64_t)py->c->at[HR_PY_TUPLE_ITEMS];
+    for (uint64_t i = 0; i < n; i++, item += py->img->word) {
+        uint64_t name = hr_py_word_at(py, item);
+        uint32_t t = hr_py_object_type(py, name);
+        if (n > NAMES || t == HR_NONE || hr_py_type(py, t)->kind != HR_PK_STR || !(hr_py_uint(py->c, name, HR_PY_UNICODE_STATE, 4) & INTERNED))
+            return false;
+    }
+    return n > 0;
+}
+
 /* The code that makes C modules, C types and the constants in their dicts runs once, and the interpreter's own forgets a reference here
  * and there (the module _warnings up to 3.8, SEM_VALUE_MAX of _multiprocessing): one reference to one object, and never more. */
-static bool made_once(struct hr_py *py, uint64_t dealloc, const struct hr_py_count *c)
+static bool made_once(struct hr_py *py, uint64_t dealloc, bool cython, const struct hr_py_count *c)
 {
     char text[16];
     uint8_t kind = hr_py_type(py, c->type)->kind;
+    enum { FEW = 3 }; /* a type that its instances leaked would have as many as there were */
+    if (c->difference <= FEW && kind == HR_PK_TYPE)
+        return c_type(py, dealloc, c->addr);
     if (c->difference != 1)
         return false;
     if (kind == HR_PK_MODULE)
         return c_module(py, c->addr);
-    if (kind == HR_PK_TYPE)
-        return c_type(py, dealloc, c->addr);
+    if (kind == HR_PK_CODE || kind == HR_PK_TUPLE)
+        return of_cython(py, c, cython);
     if (c->in_c_dict && (is_atom(kind) || (kind == HR_PK_OBJECT && c_type(py, dealloc, hr_py_type(py, c->type)->addr))))
         return true;
     if (kind != HR_PK_STR || !hr_py_text(py, c->addr, text, sizeof text))
@@ -80,9 +119,10 @@ static bool made_once(struct hr_py *py, uint64_t dealloc, const struct hr_py_cou
 static void take_out(struct hr_py *py, struct hr_py_audit *a)
 {
     uint64_t dealloc = hr_py_subtype_dealloc(py);
+    bool cython = has_cython(py);
     size_t kept = 0;
     for (size_t i = 0; i < a->surplus.n; i++) {
-        bool once = made_once(py, dealloc, &a->surplus.v[i]);
+        bool once = made_once(py, dealloc, cython, &a->surplus.v[i]);
         a->skipped[HR_PS_ONCE] += once;
         a->audited -= once;
         if (!once)

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { MAX_KEYS_TABLES = 1 << 28, MAX_QUIET = 1 << 22 };
+enum { MOST_STACK = 1 << 26 /* words: half a gigabyte of frames */, MAX_KEYS_TABLES = 1 << 28, MAX_QUIET = 1 << 22 };
 
 /* subtype_dealloc has no symbol where the interpreter is stripped: it is what most heap types have. */
 uint64_t hr_py_subtype_dealloc(const struct hr_py *py)
@@ -35,11 +35,21 @@ uint32_t hr_py_scan_index(const struct hr_py *py, const struct hr_map *numbers, 
     return i == HR_PY_NUMBER_BLOCK ? HR_NONE : i;
 }
 
-void hr_py_scan_give(const struct hr_py_scan *s, uint64_t target, enum hr_py_finder who, uint64_t holder)
+bool hr_py_scan_give(const struct hr_py_scan *s, uint64_t target, enum hr_py_finder who, uint64_t holder)
 {
     uint32_t i = hr_py_scan_index(s->py, s->numbers, target);
     if (i != HR_NONE)
         s->fn(s->ctx, i, who, holder);
+    return i != HR_NONE;
+}
+
+bool hr_py_text_begins(const struct hr_py *py, hr_id id, uint64_t into)
+{
+    const struct hr_py_type *t = hr_py_type(py, py->object[id]);
+    if (t->kind == HR_PK_BYTES)
+        return into == t->pre + (uint64_t)py->c->at[HR_PY_BYTES_VALUE];
+    return t->kind == HR_PK_STR && py->minor >= 0x0300 &&
+           (into == t->pre + (uint64_t)py->c->at[HR_PYS_ASCII] || into == t->pre + (uint64_t)py->c->at[HR_PYS_COMPACT]);
 }
 
 enum hr_status hr_py_scan(struct hr_py_scan *s)
@@ -48,7 +58,10 @@ enum hr_status hr_py_scan(struct hr_py_scan *s)
     hr_map_init(&s->gen_frames, MAX_KEYS_TABLES);
     s->slots_from.max = 1 << 24;
     s->quiet.max = MAX_QUIET;
+    s->left = MOST_STACK;
     s->st = hr_bits_init(&s->quiet_block, (uint64_t)s->py->heap->n + 1);
+    if (s->st == HR_OK)
+        s->st = hr_bits_init(&s->threads, (uint64_t)s->py->img->threads.n + 1);
     if (s->st == HR_OK) {
         s->dealloc = hr_py_subtype_dealloc(s->py);
         s->st = hr_py_scan_quiet(s);
@@ -65,5 +78,6 @@ enum hr_status hr_py_scan(struct hr_py_scan *s)
     hr_u32vec_deinit(&s->slots_from);
     hr_rangevec_deinit(&s->quiet);
     hr_bits_deinit(&s->quiet_block);
+    hr_bits_deinit(&s->threads);
     return s->st;
 }

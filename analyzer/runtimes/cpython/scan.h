@@ -25,13 +25,17 @@ struct hr_py_scan {
     struct hr_map keys;            /* shared keys tables already seen */
     struct hr_map gen_frames;      /* up to 3.10: frames that generators hold */
     struct hr_u64vec tops;         /* what the thread's registers and C stack hold, sorted: how far value stacks reach */
+    struct hr_bits threads;        /* native threads whose stacks were read */
+    uint64_t left;                 /* words of value stacks that may still be read */
     struct hr_u32vec slots_from;   /* per type index: sure_from, 0 not known yet */
     struct hr_rangevec quiet;      /* memory whose words count nothing; sorted, disjoint */
     struct hr_bits quiet_block;    /* the same, by block */
 };
 enum hr_status hr_py_scan(struct hr_py_scan *s) HR_MUST;
-/* Calls fn if there is an object at `target`. */
-void hr_py_scan_give(const struct hr_py_scan *s, uint64_t target, enum hr_py_finder who, uint64_t holder);
+/* Is `into` where the characters begin of the str or bytes in a block? */
+bool hr_py_text_begins(const struct hr_py *py, hr_id id, uint64_t into);
+/* Calls fn if there is an object at `target`; false: there is none. */
+bool hr_py_scan_give(const struct hr_py_scan *s, uint64_t target, enum hr_py_finder who, uint64_t holder);
 uint32_t hr_py_scan_index(const struct hr_py *py, const struct hr_map *numbers, uint64_t addr);
 
 uint64_t hr_py_subtype_dealloc(const struct hr_py *py);

@@ -15,6 +15,21 @@ enum {
     LARGE = 1 << 20       /* bytes from which an array of numbers is not read word by word */
 };
 
+/* C code that keeps the characters of a string has to keep the string: numpy's documentation is such. */
+static void give_text(const struct hr_py_scan *s, uint64_t v, enum hr_py_finder who, uint64_t at)
+{
+    const struct hr_py *py = s->py;
+    uint64_t into;
+    hr_id id = hr_py_block_at(py, v, &into);
+    if (id != HR_NONE && py->object[id] == HR_NONE)
+        id = into ? HR_NONE : py->owner[id]; /* its UTF-8 */
+    else if (id != HR_NONE && !hr_py_text_begins(py, id, into))
+        id = HR_NONE;
+    uint8_t kind = id == HR_NONE || py->object[id] == HR_NONE ? HR_PK_NONE : hr_py_type(py, py->object[id])->kind;
+    if (kind == HR_PK_STR || kind == HR_PK_BYTES)
+        s->fn(s->ctx, id, who, at);
+}
+
 /* The words of [lo, hi), aligned, that may lead into the heap. */
 void hr_py_scan_plain(struct hr_py_scan *s, uint64_t lo, uint64_t hi, enum hr_py_finder who)
 {
@@ -27,8 +42,10 @@ void hr_py_scan_plain(struct hr_py_scan *s, uint64_t lo, uint64_t hi, enum hr_py
             return;
         for (uint64_t i = 0; i < n; i++) {
             uint64_t v = hr_word_load(b.p + i * word, word, big);
-            if (v - s->py->heap->lo <= s->py->heap->hi - s->py->heap->lo)
-                hr_py_scan_give(s, v, who, lo + i * word);
+            if (v - s->py->heap->lo > s->py->heap->hi - s->py->heap->lo)
+                continue;
+            if (!hr_py_scan_give(s, v, who, lo + i * word) && who != HR_PF_STACK)
+                give_text(s, v, who, lo + i * word);
         }
         lo += n * word;
     }
@@ -81,7 +98,7 @@ static void quiet_statics(struct hr_py_scan *s)
         bool array = y->size == FREELIST * s->py->img->word; /* tuples have lists by size, the first of which is () itself, counted */
         if (array && (!strncmp(y->name, "free_list", 9) || !strncmp(y->name, "value_freelist", 14) || !strncmp(y->name, "asend_freelist", 14)))
             quiet(s, y->addr, y->size);
-        else if (!strncmp(y->name, "method_cache", 12) && y->size >= 1024)
+        else if (!strncmp(y->name, "method_cache", 12) && y->size >= 1024 && y->size <= 3 * CACHE * s->py->img->word)
             method_cache(s, y->addr, y->size);
     }
 }

@@ -83,6 +83,12 @@ static void interned_dummies(struct hr_py_scan *s, uint64_t dict)
             hr_py_scan_give(s, hr_py_word_at(py, table + i * 3 * word + word), HR_PF_OBJECT, dict);
 }
 
+static bool of_text(const struct hr_py *py, hr_id id)
+{
+    uint8_t kind = hr_py_type(py, py->object[id])->kind;
+    return kind == HR_PK_STR || kind == HR_PK_BYTES;
+}
+
 /* From the table of links, where there is one: it has all but the type, and not the places, so that of a Python class upon a C type
  * no word is sure. */
 static bool from_links(struct hr_py_scan *s, hr_id node, const struct hr_py_type *t)
@@ -96,6 +102,8 @@ static bool from_links(struct hr_py_scan *s, hr_id node, const struct hr_py_type
     uint32_t n = hr_py_links_of(py, node, &to, &how);
     for (uint32_t i = 0; i < n; i++) {
         unsigned kind = how[i] & HR_PL_KIND;
+        if (kind == HR_PL_RAW && py->object[to[i]] != HR_NONE && of_text(py, to[i]))
+            s->fn(s->ctx, to[i], HR_PF_FIELD, s->holder); /* a char * into it */
         if (!(how[i] & HR_PL_START) || (kind != HR_PR_STRONG && kind != HR_PR_UNVISITED && kind != HR_PR_COUNTED) || py->object[to[i]] == HR_NONE)
             continue;
         bool exact = (how[i] >> HR_PL_SURETY_SHIFT & HR_PL_SURETY) == HR_SURE_EXACT;
@@ -151,7 +159,8 @@ static void running_stack(struct hr_py_scan *s, uint64_t frame, uint64_t from, u
 {
     enum { DEEPEST = 1 << 20 };
     struct hr_py_frame f = {frame, code};
-    uint64_t depth = hr_min(hr_py_uint(s->py->c, code, HR_PY_CODE_STACKSIZE, 4), DEEPEST);
+    uint64_t depth = hr_min(hr_py_uint(s->py->c, code, HR_PY_CODE_STACKSIZE, 4), hr_min(DEEPEST, s->left));
+    s->left -= depth;
     hr_py_scan_plain(s, from, hr_py_scan_top(s, from, from + depth * s->py->img->word, hr_py_instruction(s->py, &f)), HR_PF_STACK);
 }
 
@@ -179,12 +188,17 @@ static uint64_t frame_record(struct hr_py_scan *s, uint64_t f)
     s->t = &any;
     s->who = HR_PF_FRAME;
     s->holder = f;
+    if (owner > FRAME_OBJECT) /* a record on the C stack, of no code */
+        return hr_py_word(py->c, f, HR_PY_IFRAME_PREVIOUS);
+    uint64_t code = hr_py_word(py->c, f, HR_PY_IFRAME_CODE), locals = hr_py_uint(py->c, code, HR_PY_CODE_NLOCALSPLUS, 4);
+    uint64_t most = locals + hr_py_uint(py->c, code, HR_PY_CODE_STACKSIZE, 4);
+    if (most > s->left)
+        return 0;
+    s->left -= most;
     if (owner == THREAD)
         hr_py_iframe_refs(py, f, found, s);
-    if (owner <= FRAME_OBJECT && hr_py_iframe_top(py, f) < 0) {
-        uint64_t code = hr_py_word(py->c, f, HR_PY_IFRAME_CODE), locals = hr_py_uint(py->c, code, HR_PY_CODE_NLOCALSPLUS, 4);
-        running_stack(s, f, f + (uint64_t)py->c->at[HR_PY_IFRAME_LOCALSPLUS] + hr_min(locals, HR_PY_MAX_LOCALS) * py->img->word, code);
-    }
+    if (hr_py_iframe_top(py, f) < 0)
+        running_stack(s, f, f + (uint64_t)py->c->at[HR_PY_IFRAME_LOCALSPLUS] + locals * py->img->word, code);
     return hr_py_word(py->c, f, HR_PY_IFRAME_PREVIOUS);
 }
 

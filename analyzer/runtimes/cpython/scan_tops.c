@@ -51,8 +51,8 @@ enum hr_status hr_py_scan_tops(struct hr_py_scan *s, uint32_t native)
     const struct hr_image *img = s->py->img;
     s->tops.n = 0;
     s->tops.max = MAX_WORDS;
-    if (native >= img->threads.n)
-        return HR_OK;
+    if (native >= img->threads.n || native >= s->threads.nbits || !hr_bits_claim(&s->threads, native))
+        return HR_OK; /* two Python threads on one stack are damage */
     const struct hr_thread *t = &img->threads.v[native];
     enum hr_status st = HR_OK;
     for (unsigned k = 0; k < HR_MAX_REGS && st == HR_OK; k++)
