@@ -18,11 +18,14 @@ static void num_or_null(struct hr_json *j, const char *key, uint64_t n)
 
 /* ---- JSON ---- */
 
-static void json_regions(struct hr_cli *c, struct hr_json *j, const struct hr_survey *v)
+/* files: what was read from mapped files (or flash from the ELF), which is no part of the dump. */
+static void json_regions(struct hr_cli *c, struct hr_json *j, const struct hr_survey *v, bool files)
 {
-    hr_json_arr(j, "regions");
+    hr_json_arr(j, files ? "file_regions" : "regions");
     for (size_t i = 0; i < v->regions.n; i++) {
         const struct hr_survey_region *r = &v->regions.v[i];
+        if ((r->kind == HR_SV_FILE) != files)
+            continue;
         hr_json_obj(j, NULL);
         hr_json_addr(j, "addr", r->addr);
         hr_json_num(j, "size", r->size);
@@ -107,7 +110,8 @@ static void map_json(struct hr_cli *c, const struct hr_survey *v)
     for (unsigned k = 0; k < HR_SV_KINDS; k++)
         hr_json_num(&j, hr_survey_kind_name(k), v->kind_bytes[k]);
     hr_json_end(&j);
-    json_regions(c, &j, v);
+    json_regions(c, &j, v, false);
+    json_regions(c, &j, v, true);
     json_symbols(c, &j, v);
     json_stacks(c, &j, v);
     hr_json_end(&j);
@@ -153,6 +157,8 @@ static void text_regions(struct hr_cli *c, const struct hr_survey *v)
     struct hr_tab *t = hr_tab_create(&c->out, heads, "lrrll", narrow ? 4 : 5);
     for (size_t i = 0; i < v->regions.n; i++) {
         const struct hr_survey_region *r = &v->regions.v[i];
+        if (v->s->image.bare && r->kind == HR_SV_FILE)
+            continue; /* flash, from the ELF */
         if (!c->all && (r->kind == HR_SV_FILE || (r->kind == HR_SV_CODE && !v->s->image.bare)))
             continue;
         if (shown == most) {

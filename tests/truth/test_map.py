@@ -31,6 +31,7 @@ def adds_up(doc, captured, name):
     rows = regions(doc)
     ok(all(a + n <= b for (a, n, *_), (b, *_) in zip(rows, rows[1:])), f"{name}: regions are in order and disjoint")
     eq(sum(n for _, n, _, r in rows if r["captured"]), captured, f"{name}: they add up to what was captured")
+    eq(sum(n for _, n, k, _ in rows if k != "absent"), captured, f"{name}: all but what is absent")
     eq(doc["captured_bytes"], captured, f"{name}: and so it says")
 
 

@@ -216,6 +216,7 @@ static enum hr_status new_thread(struct hr_rtos *r, struct hr_task *t, uint32_t 
     } else {
         th.saved = true;
         hr_rtos_cortex_m(r, r->callee_saved && r->callee_saved != HR_NONE64 ? t->tcb + r->callee_saved : 0, t->sp, &th);
+        hr_rtos_riscv(r, t->sp, &th);
     }
     t->thread = (uint32_t)r->image->threads.n;
     return hr_threadvec_push(&r->image->threads, th);

@@ -99,6 +99,9 @@ enum hr_status hr_threadx_find(struct hr_rtos *r) HR_MUST;
  * processor's frame then. */
 bool hr_rtos_cortex_m(const struct hr_rtos *r, uint64_t r4, uint64_t sp, struct hr_thread *th);
 
+/* The same of FreeRTOS on RISC-V. */
+bool hr_rtos_riscv(const struct hr_rtos *r, uint64_t sp, struct hr_thread *th);
+
 /* runtime.c: what the three runtimes share. */
 enum hr_status hr_rtos_open(const char *kernel, struct hr_runtime_in *in, void **self_ret, char *version, size_t vcap, char *evidence,
                             size_t ecap);
