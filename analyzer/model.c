@@ -638,6 +638,7 @@ void hr_model_init(struct hr_session_model *m, struct hr_session *s)
     m->tables[n++] = TABLE("threads", "threads", 0, threads_count, thread_attrs, NULL, NULL);
     n += hr_model_python(m->tables + n, s);
     n += hr_model_numpy(m->tables + n, s);
+    n += hr_model_micropython(m->tables + n, s);
     n += hr_model_survey(m->tables + n, s);
     n += hr_model_pyrefs(m->tables + n, s);
     n += hr_model_python_waste(m->tables + n, s);

@@ -21,6 +21,7 @@ size_t hr_model_numpy(struct hr_table *t, struct hr_session *s); /* model_numpy.
 /* The tables and globals of a microcontroller's memory (model_survey.c). */
 size_t hr_model_survey(struct hr_table *t, struct hr_session *s);
 size_t hr_model_survey_globals(struct hr_global *g, struct hr_session *s);
+size_t hr_model_micropython(struct hr_table *t, struct hr_session *s); /* model_micropython.c */
 /* Wrong reference counts (model_pyrefs.c). */
 size_t hr_model_pyrefs(struct hr_table *t, struct hr_session *s);
 /* Types over several images (model_growth.c); NULL: there is one image. hr_model_compare() fills them. */

@@ -1,4 +1,5 @@
 /* Verbs of a MicroPython image: `mp info`, `mp gc`. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "analyzer/cli/cli.h"
@@ -198,13 +199,74 @@ static void garbage_text(struct hr_cli *c, const struct hr_mp *mp, hr_id id, uin
     hr_outf(&c->out, "\n");
 }
 
-static void gc_print(struct hr_cli *c, const struct hr_mp *mp, const struct hr_mp_gc *g)
+/* Garbage of one type or role. */
+struct mp_kind { const char *name; uint64_t count, bytes; };
+struct mp_kinds { struct mp_kind v[200]; size_t n; };
+
+static void garbage_sum(struct hr_cli *c, const struct hr_mp *mp, hr_id id, uint64_t addr, uint64_t blocks, void *ctx)
 {
+    struct mp_kinds *k = ctx;
+    const char *name = what(mp, id) ? what(mp, id) : "untyped words";
+    size_t i = 0, most = sizeof k->v / sizeof *k->v;
+    (void)c, (void)addr, (void)blocks;
+    while (i < k->n && strcmp(k->v[i].name, name))
+        i++;
+    if (i == k->n && k->n < most)
+        k->v[k->n++].name = name;
+    i = hr_min(i, most - 1); /* more types than that: the rest goes with the last */
+    k->v[i].count++;
+    k->v[i].bytes += hr_block_size(mp->heap, id);
+}
+
+static int by_mp_bytes(const void *a, const void *b)
+{
+    const struct mp_kind *x = a, *y = b;
+    return x->bytes != y->bytes ? x->bytes < y->bytes ? 1 : -1 : strcmp(x->name, y->name);
+}
+
+static void garbage_kinds(struct hr_cli *c, const struct hr_mp *mp, const struct hr_mp_gc *g)
+{
+    static const char *const heads[] = {"count", "bytes", "type"};
+    HR_AUTOFREE struct mp_kinds *k = hr_zalloc(1, sizeof *k);
+    if (!k)
+        return;
+    each_garbage(c, mp, g, garbage_sum, k);
+    if (!k->n)
+        return;
+    qsort(k->v, k->n, sizeof *k->v, by_mp_bytes);
+    struct hr_tab *t = hr_tab_create(&c->out, heads, "rrl", 3);
+    for (size_t i = 0; i < k->n; i++) {
+        hr_tab_cell(t, hr_cli_count(c, k->v[i].count));
+        hr_tab_cell(t, hr_cli_bytes(c, k->v[i].bytes));
+        hr_tab_cell(t, k->v[i].name);
+    }
+    hr_tab_print(t, 2);
+    hr_outf(&c->out, "each allocation: --all, or --json\n");
+}
+
+static void after_text(struct hr_cli *c, const struct hr_mp_after *a)
+{
+    if (a->total)
+        hr_outf(&c->out, "behind it %s would be free (now %s), the largest piece %s (now %s)\n", hr_cli_bytes(c, a->free_then),
+                hr_cli_bytes(c, a->free_now), hr_cli_bytes(c, a->longest_then), hr_cli_bytes(c, a->longest_now));
+    if (a->finalisers)
+        hr_outf(&c->out, "%s of them with a finaliser that has yet to run\n", hr_cli_count(c, a->finalisers));
+}
+
+static void gc_print(struct hr_cli *c, struct hr_mp *mp, const struct hr_mp_gc *g)
+{
+    struct hr_mp_after after;
+    if (hr_mp_after(mp, 0, &after) != HR_OK)
+        after = (struct hr_mp_after){0};
     if (!c->json && !c->ndjson) {
         hr_outf(&c->out, "gc.collect() would free %s allocations, %s%s\nroots: %llu words of the state at 0x%llx, %s\n", hr_cli_count(c, g->count),
                 hr_cli_bytes(c, g->freed_bytes), g->exact ? "" : " (at least: see the notes)",
                 (unsigned long long)((mp->root_hi - mp->root_lo) / mp->word), (unsigned long long)mp->root_lo, g->stack);
-        each_garbage(c, mp, g, garbage_text, NULL);
+        after_text(c, &after);
+        if (c->all || c->limit)
+            each_garbage(c, mp, g, garbage_text, NULL);
+        else
+            garbage_kinds(c, mp, g);
         hr_cli_text_notes(c);
         return;
     }
@@ -215,6 +277,9 @@ static void gc_print(struct hr_cli *c, const struct hr_mp *mp, const struct hr_m
     hr_json_end(&j);
     hr_json_num(&j, "freed_bytes", g->freed_bytes);
     hr_json_num(&j, "freed_blocks", g->freed_blocks);
+    hr_json_num(&j, "free_after", after.free_then);
+    hr_json_num(&j, "longest_free_after", after.longest_then);
+    hr_json_num(&j, "finalisers", after.finalisers);
     hr_json_bool(&j, "exact", g->exact);
     hr_json_str(&j, "stack", g->stack);
     hr_json_addr(&j, "roots", mp->root_lo);
@@ -241,7 +306,8 @@ static int run_gc(struct hr_cli *c)
 const struct hr_verb hr_verb_mp_gc = {
     .name = "mp gc", .args = "", .summary = "what MicroPython's gc.collect() would free",
     .help = "The allocations that gc.collect() would free, by doing its mark phase again over the image: from the interpreter's state, the "
-            "registers and the stack (--regs FILE), by its own rule of what a reference is.",
+            "registers and the stack (--regs FILE), by its own rule of what a reference is; what would be free behind it, and in pieces how large. By type; "
+            "--all lists every allocation.",
     .needs_image = true, .types = false, .run = run_gc,
 };
 

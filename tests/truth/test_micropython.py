@@ -137,6 +137,16 @@ def check_unreachable(name, image, args, gc):
     hr.eq(lost, {g["addr"] for g in gc["garbage"]}, f"{name}: unreachable is what the collector would free")
 
 
+def check_after(name, before, after, gc):
+    """The free bytes and the largest free piece behind the collection, against the map of then. What was allocated meanwhile is taken
+    away from it."""
+    if allocations(after) - allocations(before):
+        return
+    areas = after["areas"]
+    hr.eq((gc["free_after"], gc["longest_free_after"]), (sum(a["free"] for a in areas), max(a["max_free_run"] * a["block_size"] for a in areas)),
+          f"{name}: free and largest piece behind gc.collect()")
+
+
 def cut_short(name, image, args):
     """RAM that was not saved to its end: said, and not counted as free or as zeros."""
     cut = os.path.join(hr.SCRATCH, "cut.bin")
@@ -182,6 +192,7 @@ snap()
         gc = ask("mp gc", one + "@0x20000000", *args, "--regs", one + ".regs")
         check_freed(f"micro:bit {name}", before, after, gc)
         check_unreachable(f"micro:bit {name}", one + "@0x20000000", (*args, "--regs", one + ".regs"), gc)
+        check_after(f"micro:bit {name}", before, after, gc)
         hr.eq((before["repr"], before["version"][:5]), ("C", "1.9.2"), f"micro:bit {name}: representation and version")
 
 
@@ -222,6 +233,7 @@ def webassembly():
                 gc = ask("mp gc", out + ".one@0", *args)
                 check_freed(f"wasm {version} {name}", one, two, gc)
                 check_unreachable(f"wasm {version} {name}", out + ".one@0", args, gc)
+                check_after(f"wasm {version} {name}", one, two, gc)
 
 
 hr.main([microbit, webassembly])

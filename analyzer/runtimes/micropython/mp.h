@@ -119,6 +119,20 @@ struct hr_mp_gc {
 enum hr_status hr_mp_collect(struct hr_mp *mp, struct hr_mp_gc *ret) HR_MUST;
 void hr_mp_gc_deinit(struct hr_mp_gc *g);
 
+/* ---- behind a collection (after.c); all in bytes ---- */
+struct hr_mp_after {
+    uint64_t total, free_now, free_then, longest_now, longest_then; /* all areas together; runs do not cross areas */
+    uint64_t garbage, finalisers;  /* finalisers: pieces of garbage that have one */
+    uint64_t largest;              /* the largest allocation alive */
+    uint64_t request;              /* what was asked for */
+    uint64_t window, window_bytes, window_live; /* where `request` bytes would fit with the fewest bytes in the way */
+    bool exact;                    /* as hr_mp_gc.exact */
+};
+/* want: bytes of the request to find a place for; 0: as large as the largest allocation alive. HR_ABSENT: no state structure. */
+enum hr_status hr_mp_after(struct hr_mp *mp, uint64_t want, struct hr_mp_after *ret) HR_MUST;
+/* The next live allocation in the window from *at on (start with after->window); HR_NONE at its end. */
+hr_id hr_mp_pin(const struct hr_mp *mp, const struct hr_mp_after *after, uint64_t *at);
+
 /* ---- mem_info (info.c) ---- */
 struct hr_mp_info { uint64_t blocks, used, free, one, two, max_block, max_free; };
 void hr_mp_area_info(const struct hr_mp *mp, const struct hr_mpy_area *a, struct hr_mp_info *ret);
