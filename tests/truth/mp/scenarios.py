@@ -56,6 +56,30 @@ for i in range(0, 20, 2):
 text = "".join(["abc%d" % i for i in range(10)])
 ''',
 }
+# Long-lived objects between short-lived ones until a request fails that the free bytes would be enough for.
+BROKEN = '''
+def fill():
+    keep, drop = [], []
+    try:
+        while True:
+            drop.append(bytearray(180))
+            keep.append(bytearray(20))
+    except MemoryError:
+        pass
+    return keep
+big = bytearray(700)
+gc.enable()
+keep = fill()
+others = []
+try:
+    for i in range(ASKED):
+        others.append(bytearray(700))
+    print("@FITS")
+except MemoryError:
+    print("@FAILS")
+gc.collect()
+print("@FREE", gc.mem_free())
+'''
 SPLIT = '''
 many = []
 for i in range(4000):
