@@ -177,7 +177,7 @@ INLINE void scan(struct hr_marker *m, const struct hr_mark_item *it, unsigned wo
     if (m->special && scan_special(m, it->id))
         return;
     if (__builtin_expect(it->words == HR_MARK_LOOK, 0)) {
-        hr_refs_range(&m->refs, hr_block_addr(m->h, it->id), hr_block_size(m->h, it->id), m->word, m);
+        hr_refs_block(&m->refs, hr_block_addr(m->h, it->id), hr_block_size(m->h, it->id), m->word, m);
         return;
     }
     uint64_t lo = m->h->lo, width = m->h->hi - lo + m->refs.tag;

@@ -90,7 +90,7 @@ static void edges(void *ctx, uint32_t node, hr_graph_emit_fn *emit, void *emit_c
         hr_refs_host(&w->refs, id, word, w);
     } else {
         const struct hr_piece *p = &h->pieces.v[w->piece];
-        hr_refs_range(&w->refs, p->addr + ((uint64_t)h->granule[id] << p->shift), hr_block_size(h, id), word, w);
+        hr_refs_block(&w->refs, p->addr + ((uint64_t)h->granule[id] << p->shift), hr_block_size(h, id), word, w);
     }
 }
 

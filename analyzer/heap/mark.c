@@ -112,7 +112,7 @@ static void scan_cached(struct hr_marker *m)
         uint32_t allocator = h->arenas.v[hr_block_arena(h, id)].allocator;
         uint64_t links = allocator < h->allocators.n ? h->allocators.v[allocator].cached_links : 0;
         links = hr_min(links, hr_block_size(h, id));
-        hr_refs_range(&m->refs, hr_block_addr(h, id) + links, hr_block_size(h, id) - links, m->word, m);
+        hr_refs_block(&m->refs, hr_block_addr(h, id) + links, hr_block_size(h, id) - links, m->word, m);
     }
 }
 

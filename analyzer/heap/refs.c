@@ -80,6 +80,16 @@ void hr_refs_range(struct hr_refs *r, uint64_t addr, uint64_t size, hr_refs_fn *
     }
 }
 
+void hr_refs_block(struct hr_refs *r, uint64_t addr, uint64_t size, hr_refs_fn *fn, void *ctx)
+{
+    uint64_t word = r->h->image->word;
+    uint8_t b[8];
+    hr_refs_range(r, addr, size, fn, ctx);
+    for (uint64_t off = 0; addr & (word - 1) && size - off >= word && size >= off; off += word)
+        if (hr_image_read(r->h->image, addr + off, b, word) == word)
+            span_words(r, (struct hr_span){b, word}, fn, ctx);
+}
+
 /* The first region that begins at or after addr. */
 static size_t region_from(const struct hr_heap *h, uint64_t addr)
 {

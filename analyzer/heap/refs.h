@@ -24,6 +24,9 @@ hr_id hr_refs_target(const struct hr_refs *r, uint64_t word, bool *start_ret);
  * Notes absent bytes in r->absent. */
 typedef void hr_refs_fn(void *ctx, uint64_t word, bool plain);
 void hr_refs_range(struct hr_refs *r, uint64_t addr, uint64_t size, hr_refs_fn *fn, void *ctx);
+/* The same for a block, which may begin where no word does (behind poison of an odd length, on processors that read words anywhere):
+ * the program's words then are those counted from its start. */
+void hr_refs_block(struct hr_refs *r, uint64_t addr, uint64_t size, hr_refs_fn *fn, void *ctx);
 /* The same for a host block: its words outside the regions nested in it. */
 void hr_refs_host(struct hr_refs *r, hr_id host, hr_refs_fn *fn, void *ctx);
 

@@ -116,10 +116,14 @@ void hr_native_edges(struct hr_native *n, hr_id node, struct hr_edgebuf *out)
         s.type = type;
         s.map0 = hr_layout_cookie(n, type, addr, size);
     }
+    uint64_t w = n->img->word, v;
     if (h->state[node] == HR_HOST)
         host(&s, addr, size);
     else
         range(&s, addr, size, 0);
+    for (uint64_t off = 0; addr & (w - 1) && size >= w && off <= size - w; off += w) /* as hr_refs_block() does */
+        if (hr_image_word(n->img, addr + off, &v))
+            word(&s, v, off);
     if (type)
         hr_layout_unaligned(n, type, addr + s.map0, size - s.map0, out);
 }
