@@ -20,6 +20,7 @@ import gc
 gc.disable()
 if hasattr(sys, '_debugmallocstats'): sys._debugmallocstats()
 sys.stderr.flush()
+sys.stdout.write(''.join('survivor %x\\n' % id(o) for o in sparse))
 sys.stdout.write('ready\\n'); sys.stdout.flush()
 time.sleep(300)
 """
@@ -71,6 +72,9 @@ def one(python):
         pools += -(-used // ((got["pool_size"] - head) // block))
     need = -(-pools // (size // got["pool_size"]))
     hr.ok(abs(got["arenas_needed"] - need) <= 1, f"{version}: {need} arenas would do", got["arenas_needed"])
+    survivors = [int(line.split()[1], 16) for line in said.splitlines() if line.startswith("survivor ")]
+    pinning = sum(1 for s in survivors for a in listed if a["sparse"] and int(a["addr"], 16) <= s < int(a["addr"], 16) + size)
+    hr.eq(sum(p["count"] for p in got["pinned_by"] if p["type"] == "__main__.A"), pinning, f"{version}: {pinning} of {len(survivors)} survivors pin sparse arenas")
     free = {f["type"]: f["count"] for f in got["freelists"]}
     # up to 3.9 each function keeps one frame besides the list
     off = {k: (free.get(k, 0), n) for k, n in kept(said).items()
