@@ -46,7 +46,8 @@ static const char *type_name(void *ctx, uint64_t row) { return hr_strs_get(S->st
 
 GET(r_addr) { num(ret, at(ctx, row)->addr); }
 GET(r_type) { text(ret, type_name(ctx, row)); }
-GET(r_kind) { text(ret, at(ctx, row)->difference > 0 ? "surplus" : "deficit"); }
+/* Without a thread of the system there is no C stack: what running C code holds may be nowhere in memory (WebAssembly's locals). */
+GET(r_kind) { text(ret, at(ctx, row)->difference < 0 ? "deficit" : S->image.threads.n ? "surplus" : "unproven"); }
 GET(r_count) { num(ret, (uint64_t)at(ctx, row)->refcount); }
 GET(r_found) { num(ret, at(ctx, row)->found); }
 GET(r_wrong) { num(ret, (uint64_t)(at(ctx, row)->difference > 0 ? at(ctx, row)->difference : -at(ctx, row)->difference)); }
@@ -66,7 +67,7 @@ static bool subject(void *ctx, uint64_t row, uint64_t *addr, char *buf, size_t c
 static const struct hr_attr attrs[] = {
     {"addr", HR_V_NUM, HR_COST_OBJECT, 0, "address", r_addr, NULL, 0, NULL},
     {"type", HR_V_STR, HR_COST_OBJECT, 0, "its type", r_type, NULL, 0, NULL},
-    {"kind", HR_V_STR, HR_COST_OBJECT, 0, "surplus or deficit", r_kind, NULL, 0, NULL},
+    {"kind", HR_V_STR, HR_COST_OBJECT, 0, "surplus, deficit; unproven: a surplus in an image without C stacks", r_kind, NULL, 0, NULL},
     {"refcount", HR_V_NUM, HR_COST_OBJECT, 0, "the count stored in it", r_count, NULL, 0, NULL},
     {"found", HR_V_NUM, HR_COST_OBJECT, 0, "references found to it", r_found, NULL, 0, NULL},
     {"wrong", HR_V_NUM, HR_COST_OBJECT, 0, "references too many, or missing", r_wrong, NULL, 0, NULL},

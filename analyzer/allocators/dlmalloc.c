@@ -125,8 +125,11 @@ static enum hr_status declare(struct dl *a, struct hr_allocator_in *in)
     for (unsigned n = 0; seg && n < MAX_SEGMENTS; n++) {
         uint64_t base = word_at(a->img, seg), size = word_at(a->img, seg + w);
         const struct hr_segment *s = hr_image_find(a->img, base, NULL);
-        if (!s || !size || size > s->addr + s->msize - base)
-            break;
+        bool known = false;
+        for (size_t i = 0; i < a->ends.n; i += 2)
+            known |= a->ends.v[i] == base;
+        if (!s || !size || size > s->addr + s->msize - base || known)
+            break; /* the end, or a list that leads in a circle */
         HR_TRY(hr_u64vec_push(&a->ends, base));
         HR_TRY(hr_u64vec_push(&a->ends, base + size));
         HR_TRY(hr_builder_region(in->builder, base, size, a->arena, walk, a, n));

@@ -218,6 +218,9 @@ static enum hr_status audit(struct hr_py *py, struct hr_py_audit *a)
         before = a->skipped[HR_PS_FRAGMENT];
         start_again(a, n);
     }
+    if (!py->img->threads.n && a->surplus.n)
+        hr_note(py->in.notes, HR_NOTE_DEGRADED, "python.no_c_stack",
+                "the image has no C stacks: references that running C code holds are in no count here, so a reference too many may be one of those");
     HR_TRY(name_holders(py, a));
     return hr_py_audit_own(py, a);
 }
