@@ -84,8 +84,8 @@ static void task(const struct hr_survey *v, uint32_t thread, struct hr_survey_st
             continue;
         t->sp = k->sp;
         t->overflow |= k->overflow;
-        if (k->overflow) { /* the fill is gone: it was used to the end */
-            t->unused = 0;
+        if (k->overflow && (t->how != HR_FILL_PATTERN || t->unused > k->stack_hi - k->stack_lo)) {
+            t->unused = 0; /* no fill where others have one: it was used to the end */
             t->how = HR_FILL_PATTERN;
         }
     }
@@ -95,7 +95,9 @@ static enum hr_status name_stack(struct hr_survey *v, uint32_t thread, struct hr
 {
     const struct hr_thread *th = &v->s->image.threads.v[thread];
     t->name = th->name;
-    if (!t->name && v->s->image.bare)
+    if (!t->name && v->s->image.bare && v->s->image.threads.n > 1)
+        HR_TRY(hr_strs_addf(v->s->strs, &t->name, th->tid > 0xffff ? "task 0x%x" : "task %u", th->tid));
+    else if (!t->name && v->s->image.bare)
         HR_TRY(hr_strs_addz(v->s->strs, "main stack", &t->name));
     else if (!t->name)
         HR_TRY(hr_strs_addf(v->s->strs, &t->name, "thread %u", th->tid));

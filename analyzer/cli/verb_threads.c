@@ -58,7 +58,7 @@ void hr_cli_json_task(struct hr_cli *c, struct hr_json *j, uint32_t thread)
     else
         hr_json_null(j, "sp");
     left = hr_rtos_fill(&s->image, th->stack_lo, th->stack_hi, &word, &known);
-    left = t && t->overflow ? 0 : left;
+    left = t && t->overflow && (left == HR_NONE64 || !known) ? 0 : left;
     if (left != HR_NONE64 && (known || (t && t->overflow)))
         hr_json_num(j, "high_water", th->stack_hi - th->stack_lo - left);
     else

@@ -137,6 +137,9 @@ def rules():
     ok("tight" in found[("stack.headroom", "warning")] and f"{left} B" in found[("stack.headroom", "warning")], "rules: with what the firmware says is left", found)
     eq(findings(r, "--only", "stack.*", "--set", "stack_spare_bytes=8")[1], {("stack.headroom", "warning"): found[("stack.headroom", "warning")]}
        if left < 0.1 * r.tasks["tight"]["size"] else {}, "rules: the threshold can be set")
+    r = build(1, "-brim", "-DTIGHT=1", "-DDEEPEST=296")
+    eq((r.tasks["tight"]["unused"], sorted(findings(r, "--only", "stack.*")[1])), (8, [("stack.overflow", "error")]),
+       "rules: two words of the fill are left: beyond what FreeRTOS itself tolerates")
     r = build(1, "-squeeze", "-DSQUEEZE=1")
     tried = re.search(r"^tried - (\w+) (\w+)$", r.log, re.M)
     eq(int(tried[1], 16), 0, "rules: the firmware asked for 200 bytes and got none")

@@ -141,6 +141,10 @@ static void stack_ends(struct hr_rtos *r)
     }
 }
 
+/* FreeRTOS' own check (configCHECK_FOR_STACK_OVERFLOW 2) wants the last 16 bytes untouched: a frame that goes beyond the end need not
+ * write every word of it on the way. */
+enum { FILL_LEAST = 16 };
+
 /* Where most tasks have a fill at the far end of their stacks, one that has none has been there. */
 static void overflows(struct hr_rtos *r)
 {
@@ -157,8 +161,10 @@ static void overflows(struct hr_rtos *r)
     }
     for (size_t i = 0; i < r->tasks.n && filled * 2 > n; i++) {
         struct hr_task *t = &r->tasks.v[i];
-        if (t->stack_lo < t->stack_hi && hr_image_peek(r->image, t->stack_lo, 1).n)
-            t->overflow |= hr_rtos_fill(r->image, t->stack_lo, t->stack_hi, &word, &known) == HR_NONE64 || !known;
+        if (t->stack_lo >= t->stack_hi || !hr_image_peek(r->image, t->stack_lo, 1).n)
+            continue;
+        uint64_t left = hr_rtos_fill(r->image, t->stack_lo, t->stack_hi, &word, &known);
+        t->overflow |= left == HR_NONE64 || !known || left < FILL_LEAST;
     }
     for (size_t i = 0; i < r->tasks.n; i++)
         if (r->tasks.v[i].overflow)

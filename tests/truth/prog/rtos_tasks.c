@@ -17,6 +17,9 @@
 struct mallinfo own_mallinfo(void);
 #endif
 enum { MAIN_STACK = 1536 };
+#ifndef DEEPEST
+#define DEEPEST 264
+#endif
 #ifndef OVERRUN
 #define OVERRUN 0 /* this task used its whole stack */
 #endif
@@ -299,7 +302,7 @@ struct mallinfo late_mallinfo(void)
     task("greedy", 5, 2, take(304), 304, 304, 80, 0);
 #endif
 #if TIGHT
-    task("tight", 5, 2, take(304), 304, 264, 80, 0);
+    task("tight", 5, 2, take(304), 304, DEEPEST, 80, 0);
 #endif
     squeeze();
 #if KERNEL == 1
