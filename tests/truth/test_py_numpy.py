@@ -123,6 +123,10 @@ def one(python, version):
           f"{version}: show tells of the object, its array and its attributes", o)
     doc = hr.heapray("py", "gc", core, "--json").json()
     hr.eq((doc["collect_returns"], doc["exact"]), (int(said.split("collected ")[1]), True), f"{version}: what gc.collect() returns")
+    doc = hr.heapray("py", "refs", core, "--json").json()
+    mine = {r[1] for k in ("array", "dtype", "scalar", "buffer") for r in said_rows(said, k)} | set(kept)
+    wrong = [x for x in doc["surplus"] + doc["deficit"] if int(x["addr"], 16) in mine]
+    hr.ok(not doc["deficit"] and not wrong, f"{version}: references of arrays and of what they hold are as many as counted", doc["deficit"], wrong)
     os.unlink(core)
 
 

@@ -440,7 +440,9 @@ uint64_t hr_py_fixed_by_kind(const struct hr_py *py, const struct hr_py_type *t)
     case HR_PK_WEAKREF: return (uint64_t)at[HR_PY_WEAKREF_CALLBACK] + 4 * py->img->word;
     case HR_PK_DEQUE: return (uint64_t)at[py->minor < 0x0300 ? HR_PYS_OBJECT : HR_PYS_VAROBJECT] + 4 * py->img->word;
     case HR_PK_ODICT: return (uint64_t)at[HR_PYS_DICT] + 6 * py->img->word; /* first, last, table, its size, keys, state */
-    case HR_PK_NDARRAY: case HR_PK_DTYPE: case HR_PK_NPSCALAR: case HR_PK_NPVOID: case HR_PK_MMAP: case HR_PK_ARRAY:
+    case HR_PK_DTYPE: /* NumPy 2's classes of old add four words to the root's, which hr_py_dtype_refs() knows */
+        return t->basicsize == t->known + 4 * py->img->word ? t->basicsize : hr_min(t->known, t->basicsize);
+    case HR_PK_NDARRAY: case HR_PK_NPSCALAR: case HR_PK_NPVOID: case HR_PK_MMAP: case HR_PK_ARRAY:
     case HR_PK_MANAGED_BUFFER: return hr_min(t->known, t->basicsize);
     case HR_PK_MEMORYVIEW: return py->minor < 0x0300 ? (uint64_t)at[HR_PYS_OBJECT] : t->basicsize;
     default: return (uint64_t)at[HR_PYS_OBJECT];

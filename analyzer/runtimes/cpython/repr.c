@@ -373,7 +373,11 @@ static void other(struct writer *w, uint64_t addr, const struct hr_py_type *t, c
         named = hr_py_word(w->py->c, addr, HR_PY_MODULE_NAME);
     else if (t->kind == HR_PK_CODE)
         named = hr_py_word(w->py->c, addr, HR_PY_CODE_NAME);
-    if (named && hr_py_text(w->py, named, text, sizeof text))
+    /* numpy.ufunc: four ints, two pointers, two ints, then the name */
+    uint64_t ufunc = strcmp(name, "numpy.ufunc") ? 0 : word_at(w->py, addr + (uint64_t)w->py->c->at[HR_PYS_OBJECT] + 24 + 2 * w->py->img->word);
+    if (ufunc && hr_image_cstr(w->py->img, ufunc, text, sizeof text))
+        snprintf(b, sizeof b, "<ufunc '%s'>", text);
+    else if (named && hr_py_text(w->py, named, text, sizeof text))
         snprintf(b, sizeof b, "<%s %s>", name, text);
     else if (n != UINT64_MAX)
         snprintf(b, sizeof b, "<%.500s of %llu>", name, (unsigned long long)n);
