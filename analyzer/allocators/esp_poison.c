@@ -111,8 +111,12 @@ void hr_esp_unpoison(const struct hr_esp *a, const struct hr_esp_heap *h, struct
             hr_esp_damage(a, row, "heap.corrupt.canary", head + 4 + h->owner, "Size: the requested size is larger than the block");
         } else {
             *size = asked;
-            if (!canary(a, *mem + asked, TAIL_CANARY))
-                hr_esp_damage(a, row, "heap.corrupt.canary", *mem + asked, "Bad tail: expected 0xbaad5678 (an overrun)");
+            if (!canary(a, *mem + asked, TAIL_CANARY)) {
+                char what[120];
+                snprintf(what, sizeof what, "Bad tail: expected 0xbaad5678 (an overrun of the %llu bytes at 0x%llx)", (unsigned long long)(asked - hr_min(asked, h->tracked)),
+                         (unsigned long long)*mem + h->tracked);
+                hr_esp_damage(a, row, "heap.corrupt.canary", *mem + asked, what);
+            }
         }
     }
     if (h->tracked && *size >= h->tracked) {

@@ -5,6 +5,7 @@
  * MEM_OVERFLOW_CHECK the requested size follows the byte, and 16 bytes 0xcd lie on both sides of what the program got.
  * Layout: src/core/mem.c of lwIP 1.4 to 2.2. */
 #include <stdio.h>
+#include <string.h>
 
 #include "analyzer/allocators/embedded.h"
 
@@ -41,7 +42,7 @@ static bool read_mem(const struct lwip *a, const struct heap *h, uint64_t off, s
 static void damage(struct lwip *a, const char *code, uint64_t at, const char *what)
 {
     a->faults++;
-    hr_note_at(a->notes, HR_NOTE_DAMAGE, code, at, "lwIP: mem_sanity() would fail: %s at 0x%llx", what, (unsigned long long)at);
+    hr_note_at(a->notes, HR_NOTE_DAMAGE, code, at, "lwIP: %s would fail: %s at 0x%llx", strcmp(code, "heap.corrupt.canary") ? "mem_sanity()" : "mem_overflow_check_element()", what, (unsigned long long)at);
 }
 
 /* Does a block begin at off, as far as it and its neighbour say? */
@@ -83,15 +84,18 @@ static void unguard(struct lwip *a, const struct heap *h, uint64_t mem, uint64_t
 {
     uint64_t want, bad, room = *size;
     if (!hr_emb_filled(a->img, *at, GUARDED, GUARD, &bad))
-        damage(a, "heap.corrupt.canary", bad, "detected mem underflow in the heap, by mem_overflow_check_element(),");
+        damage(a, "heap.corrupt.canary", bad, "detected mem underflow in heap,");
     *at += GUARDED;
     *size = room - GUARDED;
     if (!hr_image_uint(a->img, mem + (h->width == 2 ? 6 : 12), h->width, &want) || want > room - GUARDED)
         damage(a, "heap.corrupt.canary", mem, "user_size is larger than the block");
     else {
         *size = want;
-        if (want + 2 * GUARDED <= room && !hr_emb_filled(a->img, *at + want, GUARDED, GUARD, &bad))
-            damage(a, "heap.corrupt.canary", bad, "detected mem overflow in the heap, by mem_overflow_check_element(),");
+        if (want + 2 * GUARDED <= room && !hr_emb_filled(a->img, *at + want, GUARDED, GUARD, &bad)) {
+            char what[120];
+            snprintf(what, sizeof what, "detected mem overflow in heap, of the %llu bytes at 0x%llx,", (unsigned long long)want, (unsigned long long)*at);
+            damage(a, "heap.corrupt.canary", bad, what);
+        }
     }
 }
 

@@ -48,7 +48,7 @@ static void damage(struct umm *a, const char *code, uint64_t at, const char *wha
 {
     a->faults++;
     if (!a->quiet)
-        hr_note_at(a->notes, HR_NOTE_DAMAGE, code, at, "umm_malloc: umm_integrity_check() would fail: %s at 0x%llx", what, (unsigned long long)at);
+        hr_note_at(a->notes, HR_NOTE_DAMAGE, code, at, "umm_malloc: %s would fail: %s at 0x%llx", strcmp(code, "heap.corrupt.canary") ? "umm_integrity_check()" : "umm_poison_check()", what, (unsigned long long)at);
 }
 
 static void read_list(struct umm *a, const struct heap *h)
@@ -105,8 +105,11 @@ static void unpoison(struct umm *a, const struct heap *h, uint64_t *at, uint64_t
     } else {
         if (!hr_emb_filled(a->img, *at + h->len, SIDE, POISON, &bad))
             damage(a, "heap.corrupt.canary", bad, "no poison before the block: an underrun");
-        if (!hr_emb_filled(a->img, *at + len - SIDE, SIDE, POISON, &bad))
-            damage(a, "heap.corrupt.canary", bad, "no poison after the block: an overrun");
+        if (!hr_emb_filled(a->img, *at + len - SIDE, SIDE, POISON, &bad)) {
+            char what[120];
+            snprintf(what, sizeof what, "no poison after the block: an overrun of the %llu bytes at 0x%llx", (unsigned long long)(len - pad - SIDE), (unsigned long long)(*at + pad));
+            damage(a, "heap.corrupt.canary", bad, what);
+        }
     }
     *at += pad;
     *size = len - pad - SIDE;
