@@ -13,6 +13,7 @@ const char *hr_run_end_name(enum hr_run_end e)
     return names[e];
 }
 
+uint64_t hr_run_result(const struct hr_run *r) { return r->v[0]; }
 uint64_t hr_run_stopped_at(const struct hr_run *r) { return r->stopped; }
 
 enum hr_status hr_run_create(const struct hr_image *img, struct hr_types *types, struct hr_run **ret)

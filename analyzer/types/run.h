@@ -48,6 +48,8 @@ enum hr_run_end hr_run_imagine(struct hr_run *r, uint64_t function, uint64_t typ
                                struct hr_fuel *fuel);
 /* Is it such a place, and which? Offsets on the way: "+40", "+16 > +0" (behind the pointer at 16); false: no such place. */
 bool hr_run_place(const struct hr_run *r, uint64_t from, char *buf, size_t cap);
+/* What the function of the last run returned, if DONE. */
+uint64_t hr_run_result(const struct hr_run *r);
 /* Where the last run ended, if not DONE. */
 uint64_t hr_run_stopped_at(const struct hr_run *r);
 

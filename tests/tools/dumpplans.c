@@ -38,9 +38,10 @@ static void show_object(struct hr_py *py, uint64_t addr)
     hr_py_plan_info(py, &t, &before);
     printf("%" PRIx64 " %s %s:", addr, hr_strs_get(py->img->strs, t.name), t.plan != HR_NONE && t.kind != HR_PK_DICT ? "plan" : "reader");
     struct visits v = {py, true, t.plan != HR_NONE};
-    hr_py_refs(py, addr, &t, visit, &v);
+    if (hr_py_is_gc(py, addr, &t)) /* gc.get_referents() says nothing of others */
+        hr_py_refs(py, addr, &t, visit, &v);
     hr_py_plan_info(py, &t, &after);
-    printf(" %s\n", t.plan == HR_NONE ? (v.exact ? "exact" : "guessed") : after.whole > before.whole ? "exact" : "partly");
+    printf(" %s\n", t.plan == HR_NONE ? (v.exact ? "exact" : "guessed") : after.whole > before.whole || after.runs == before.runs ? "exact" : "partly");
 }
 
 static void show_plans(struct hr_py *py)

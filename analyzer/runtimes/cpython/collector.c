@@ -198,6 +198,12 @@ static enum hr_status count_returned(struct gc *g, struct hr_py_gc *ret)
     return HR_OK;
 }
 
+/* Nobody's visit counts for an object whose type says that it is none of the collector's (a suspended greenlet). */
+static bool left_alone(const struct gc *g, uint32_t i)
+{
+    return !hr_py_is_gc(g->py, g->addr.v[i], &g->py->types.v[g->py->object[g->node.v[i]]]);
+}
+
 static enum hr_status divide(struct gc *g, struct hr_py_gc *ret)
 {
     uint32_t n = (uint32_t)g->node.n;
@@ -206,7 +212,7 @@ static enum hr_status divide(struct gc *g, struct hr_py_gc *ret)
     for (uint32_t i = 0; i < n; i++)
         traverse(g, i, subtract);
     for (uint32_t i = 0; i < n; i++)
-        if (g->refs[i] > 0 && hr_bits_claim(&g->alive, i))
+        if ((g->refs[i] > 0 || left_alone(g, i)) && hr_bits_claim(&g->alive, i))
             HR_TRY(hr_u32vec_push(&g->todo, i));
     close_over(g);
     /* what is left is unreachable; of that, what legacy finalizers hold is uncollectable */
@@ -382,7 +388,7 @@ static enum hr_status predict_all(struct gc *g, struct hr_py_gc *ret)
         forget(g);
     }
     ret->collect_returns = ret->of[0].collect_returns;
-    ret->exact &= !g->broken && !g->outside;
+    ret->exact &= !g->broken && !g->outside && hr_py_plans_whole(g->py);
     return st;
 }
 

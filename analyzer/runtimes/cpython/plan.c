@@ -393,3 +393,23 @@ bool hr_py_plan_places(struct hr_py *py, const struct hr_py_type *t, hr_py_place
     enum hr_run_end end = hr_run_imagine(p->run, plan->function, (uint64_t)py->c->at[HR_PY_OB_TYPE], t->addr, size_off, &calls, &fuel);
     return end == HR_RUN_DONE && !places.more;
 }
+
+bool hr_py_plans_whole(const struct hr_py *py)
+{
+    for (size_t i = 0; i < py->plans->plans.n; i++)
+        if (py->plans->plans.v[i].runs != py->plans->plans.v[i].whole)
+            return false;
+    return true;
+}
+
+static void no_visit(void *ctx, uint64_t value, uint64_t from) { (void)ctx, (void)value, (void)from; }
+
+bool hr_py_is_gc(const struct hr_py *py, uint64_t obj, const struct hr_py_type *t)
+{
+    uint64_t f = hr_py_word(py->c, t->addr, HR_PY_TP_IS_GC);
+    if (!(t->flags & HR_PYF_GC) || !f || t->kind == HR_PK_TYPE || !py->plans->run)
+        return t->flags & HR_PYF_GC;
+    const struct hr_run_calls calls = {.visit = no_visit, .own_thread = py->plans->thread, .thread_at = py->plans->thread_at};
+    struct hr_fuel fuel = hr_fuel(STEPS);
+    return hr_run_visit(py->plans->run, f, obj, &calls, &fuel) != HR_RUN_DONE || (uint32_t)hr_run_result(py->plans->run);
+}

@@ -15,6 +15,10 @@ bool hr_py_plan_refs(const struct hr_py_out *o, const struct hr_py_type *t);
 /* Does tp_traverse of this type visit the type itself? By rule, where its code was not run. */
 bool hr_py_visits_type(const struct hr_py *py, uint64_t type);
 
+/* Does the object take part in collections? Its type may have the last word, by tp_is_gc: one that does not is never garbage. */
+bool hr_py_is_gc(const struct hr_py *py, uint64_t obj, const struct hr_py_type *t);
+/* Did every run so far come to its end? */
+bool hr_py_plans_whole(const struct hr_py *py);
 /* How a type's references are known. */
 struct hr_py_plan_info {
     uint64_t function;      /* its tp_traverse */

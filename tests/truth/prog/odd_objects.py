@@ -36,7 +36,9 @@ for name in sorted(dir(odd)):
                 elif K is not T:
                     o.s2 = things(1)
                 l[0].append(o)  # a ring through the object's first reference
-                if held or not any(x is l[0] for x in gc.get_referents(o)):
+                if not held and name == "Pinned":
+                    lost.append(o)  # a ring that the collector leaves alone, if it is pinned
+                elif held or not any(x is l[0] for x in gc.get_referents(o)):
                     keep.append(o)  # without a ring its count would end it
                 else:
                     lost.append(o)

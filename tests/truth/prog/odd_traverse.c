@@ -281,6 +281,13 @@ NEW(Forgetful, Forgetful) s->shown = at(l, 0); s->hidden = at(l, 1); MADE
 VISITS(Forgetful, Forgetful) { Py_VISIT(s->dict); Py_VISIT(s->shown); return 0; }
 TYPE_WITH(Forgetful, Forgetful, 0, .tp_dictoffset = offsetof(Forgetful, dict) M(.tp_weaklistoffset = offsetof(Forgetful, weak)) M(.tp_getattro = PyObject_GenericGetAttr) M(.tp_setattro = PyObject_GenericSetAttr))
 
+/* not always the collector's business */
+typedef struct { PyObject_HEAD O a; int never; } Pinned;
+static int pinned_is_gc(O self) { return !((Pinned *)self)->never; }
+NEW(Pinned, Pinned) s->a = at(l, 0); s->never = n & 1; MADE
+VISITS(Pinned, Pinned) { Py_VISIT(s->a); return 0; }
+TYPE_WITH(Pinned, Pinned, 0, .tp_is_gc = pinned_is_gc)
+
 /* long: more references than any small number of steps */
 typedef struct { PyObject_HEAD size_t n; O *v; } Long;
 NEW(Long, Long) s->n = 50000; s->v = malloc(s->n * sizeof(O)); for (size_t i = 0; i < s->n; i++) s->v[i] = at(l, i % n); MADE
@@ -309,7 +316,7 @@ static PyType_Spec managed_spec = {"odd.Managed", sizeof(Managed), 0, Py_TPFLAGS
 #endif
 
 static PyTypeObject *types[] = {&Straight_Type, &Tagged_Type, &Behind_Type, &Arrays_Type, &Var_Type, &Chain_Type, &Matrix_Type, &Buffer_Type, &Kind_Type, &Helped_Type,
-                                &Derived_Type, &ListPlus_Type, &Hash_Type, &Tree_Type, &Hidden_Type, &Walk_Type, &Forgetful_Type, &Long_Type};
+                                &Derived_Type, &ListPlus_Type, &Hash_Type, &Tree_Type, &Hidden_Type, &Walk_Type, &Forgetful_Type, &Long_Type, &Pinned_Type};
 
 static O fill(O m)
 {
