@@ -1,5 +1,6 @@
 #include "analyzer/domtree.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -132,6 +133,20 @@ enum hr_status hr_domlevel_of(struct hr_session *s, const struct hr_domtree *t, 
     hr_map_deinit(&index);
     hr_u32vec_deinit(&of);
     return st;
+}
+
+char *hr_domgroup_name(struct hr_session *s, const struct hr_domtree *t, const struct hr_domgroup *g, char *buf, size_t cap)
+{
+    char type[1024], root[600];
+    uint32_t handle = hr_map_get(&t->handle, g->node);
+    hr_describe_type(s, g->node, type, sizeof type);
+    if (handle != HR_NONE) /* a root of that name may lead to several */
+        snprintf(buf, cap, "%s: %s", hr_describe_root(s, &s->heap->roots.v[handle], root, sizeof root), type);
+    else if (g->count > 1)
+        snprintf(buf, cap, "%s%llu x %s", g->leaked ? "leaked: " : "", (unsigned long long)g->count, type);
+    else
+        snprintf(buf, cap, "%s%s", g->leaked ? "leaked: " : "", type);
+    return buf;
 }
 
 void hr_domlevel_deinit(struct hr_domlevel *l)

@@ -29,6 +29,8 @@ HR_VEC(hr_domgroupvec, struct hr_domgroup)
 struct hr_domlevel { struct hr_u32vec member; struct hr_domgroupvec group; /* most retained first */ };
 /* All children of nodes[0..n), put together. n at most the number of nodes. The caller calls hr_domlevel_deinit(). */
 enum hr_status hr_domlevel_of(struct hr_session *s, const struct hr_domtree *t, const uint32_t *nodes, size_t n, struct hr_domlevel *ret) HR_MUST;
+/* What a group at the top of the tree is, for people: a root's name, "5,000 x struct node", "leaked: ...". Returns buf. */
+char *hr_domgroup_name(struct hr_session *s, const struct hr_domtree *t, const struct hr_domgroup *g, char *buf, size_t cap);
 void hr_domlevel_deinit(struct hr_domlevel *l);
 
 #endif

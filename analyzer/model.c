@@ -218,7 +218,8 @@ GET(l_contents)
 }
 GET(l_arena) { text(ret, hr_strs_get(S->strs, S->heap->arenas.v[hr_block_arena(S->heap, leak(ctx, row)->head)].name)); }
 /* That nothing leads here rests on every word of memory having been looked at, whatever its type. */
-GET(l_surety) { (void)ctx, (void)row; num(ret, HR_SURE_CONSERVATIVE); }
+/* Of a collected heap the collector's own rule decides, and its references are known. */
+GET(l_surety) { num(ret, S->heap->closed.nbits && hr_runtimes_claims(S->runtimes, leak(ctx, row)->head) ? HR_SURE_EXACT : HR_SURE_CONSERVATIVE); }
 GET(l_runtime)
 {
     if (!S->runtimes || !hr_runtimes_claims(S->runtimes, leak(ctx, row)->head))

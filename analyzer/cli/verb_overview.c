@@ -4,11 +4,12 @@
 #include <string.h>
 
 #include "analyzer/cli/rules_cli.h"
+#include "analyzer/domtree.h"
 #include "analyzer/model.h"
 #include "analyzer/owners.h"
 #include "analyzer/runtimes/native_api.h"
 
-enum { TOP_TYPES = 8, TOP_SUSPECTS = 3 };
+enum { TOP_TYPES = 8, TOP_SUSPECTS = 3, TOP_HOLDERS = 4 };
 
 struct view {
     struct hr_findings findings;
@@ -176,6 +177,34 @@ static void print_types(struct hr_cli *c)
     hr_tab_print(t, 2);
 }
 
+/* The roots, and what several roots share, that hold most: the first level of `heapray tree`. */
+static void print_holders(struct hr_cli *c)
+{
+    struct hr_session *s = c->s;
+    static const char *const heads[] = {"retained", "share", "what holds it"};
+    uint64_t whole = hr_session_totals(s).used_bytes;
+    struct hr_domtree tree = {0};
+    struct hr_domlevel top = {0};
+    enum hr_status st = s->retained ? hr_domtree_init(&tree, s->idom, s->graph->n) : HR_ABSENT;
+    if (st == HR_OK)
+        st = hr_domtree_names(&tree, s);
+    if (st == HR_OK)
+        st = hr_domlevel_of(s, &tree, &s->graph->n, 1, &top);
+    if (st == HR_OK && top.group.n && top.group.v[0].retained >= whole / 20) {
+        struct hr_tab *t = hr_tab_create(&c->out, heads, "rrl", 3);
+        hr_outf(&c->out, "\n");
+        for (size_t i = 0; i < top.group.n && i < TOP_HOLDERS && top.group.v[i].retained >= whole / 20; i++) {
+            char name[2048];
+            hr_tab_cell(t, hr_cli_bytes(c, top.group.v[i].retained));
+            hr_tab_cell(t, hr_cli_pct(top.group.v[i].retained, whole));
+            hr_tab_cell(t, hr_domgroup_name(s, &tree, &top.group.v[i], name, sizeof name));
+        }
+        hr_tab_print(t, 2);
+    }
+    hr_domlevel_deinit(&top);
+    hr_domtree_deinit(&tree);
+}
+
 /* Findings of one fingerprint are one suspect: a hundred rings of one shape are one mistake in the program. */
 struct suspect {
     const struct hr_finding *f;
@@ -276,12 +305,13 @@ static void overview_text(struct hr_cli *c, const struct view *v)
     print_what(c);
     print_heap(c);
     print_types(c);
+    print_holders(c);
     print_suspects(c, v);
     print_hint(c, v);
     hr_cli_text_notes(c);
     hr_outf(&c->out, "\nnext: heapray check ");
     hr_out_esc(&c->out, core);
-    hr_outf(&c->out, " | top | frag | threads | show ADDR | path ADDR   (heapray --help)\n");
+    hr_outf(&c->out, " | top | tree | frag | threads | show ADDR | path ADDR   (heapray --help)\n");
 }
 
 static void overview_json(struct hr_cli *c, const struct view *v)

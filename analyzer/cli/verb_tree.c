@@ -26,13 +26,9 @@ static const char *name_of(struct walk *w, const struct hr_domgroup *g, const st
 {
     struct hr_session *s = w->c->s;
     char type[1024], edge[600] = "";
-    uint32_t handle = parent || w->start != w->tree.n ? HR_NONE : hr_map_get(&w->tree.handle, g->node);
+    if (!parent && w->start == w->tree.n && hr_map_get(&w->tree.handle, g->node) != HR_NONE)
+        return hr_domgroup_name(s, &w->tree, g, buf, cap);
     hr_describe_type(s, g->node, type, sizeof type);
-    if (handle != HR_NONE) { /* a root of that name may lead to several */
-        hr_describe_root(s, &s->heap->roots.v[handle], edge, sizeof edge);
-        snprintf(buf, cap, "%s: %s", edge, type);
-        return buf;
-    }
     if (g->count > 1) {
         snprintf(buf, cap, "%s%s x %s", g->leaked ? "leaked: " : "", hr_cli_count(w->c, g->count), type);
         return buf;
