@@ -44,8 +44,8 @@ void hr_py_scan_objects(struct hr_py_scan *s);
 void hr_py_scan_frames(struct hr_py_scan *s);
 /* scan_tops.c */
 enum hr_status hr_py_scan_tops(struct hr_py_scan *s, uint32_t native) HR_MUST;
-/* End of what may be in use of a value stack [from, end). `instruction`: that the frame is at. */
-uint64_t hr_py_scan_top(const struct hr_py_scan *s, uint64_t from, uint64_t end, uint64_t instruction);
+/* End of what may be in use of a value stack [from, end). `instruction`: that the frame is at. `running`: it says so itself. */
+uint64_t hr_py_scan_top(const struct hr_py_scan *s, uint64_t from, uint64_t end, uint64_t instruction, bool running);
 /* scan_memory.c */
 enum hr_status hr_py_scan_quiet(struct hr_py_scan *s) HR_MUST;
 void hr_py_scan_memory(struct hr_py_scan *s);

@@ -154,14 +154,13 @@ void hr_py_scan_objects(struct hr_py_scan *s)
 }
 
 /* ---- frames ---- */
-/* What lies on the value stack of a frame that runs. */
-static void running_stack(struct hr_py_scan *s, uint64_t frame, uint64_t from, uint64_t code)
+/* What lies on the value stack of a frame that runs: `slots` places from `from` on, as far as they are in use. */
+static void running_stack(struct hr_py_scan *s, const struct hr_py_frame *f, uint64_t from, uint64_t slots, bool running)
 {
-    enum { DEEPEST = 1 << 20 };
-    struct hr_py_frame f = {frame, code};
-    uint64_t depth = hr_min(hr_py_uint(s->py->c, code, HR_PY_CODE_STACKSIZE, 4), hr_min(DEEPEST, s->left));
-    s->left -= depth;
-    hr_py_scan_plain(s, from, hr_py_scan_top(s, from, from + depth * s->py->img->word, hr_py_instruction(s->py, &f)), HR_PF_STACK);
+    slots = hr_min(slots, s->left);
+    s->left -= slots;
+    uint64_t end = from + slots * s->py->img->word;
+    hr_py_scan_plain(s, from, hr_py_scan_top(s, from, end, hr_py_instruction(s->py, f), running), HR_PF_STACK);
 }
 
 /* Up to 3.10 a frame is an object. The C function that runs it holds it, or the generator does. */
@@ -173,8 +172,9 @@ static uint64_t frame_object(struct hr_py_scan *s, uint64_t f)
     bool runs = hr_py_has(py->c, HR_PY_FRAME_STACKDEPTH) ? (int32_t)hr_py_uint(py->c, f, HR_PY_FRAME_STACKDEPTH, 4) < 0
                                                          : !hr_py_word(py->c, f, HR_PY_FRAME_STACKTOP);
     uint64_t stack = hr_py_word(py->c, f, HR_PY_FRAME_VALUESTACK);
+    struct hr_py_frame frame = {f, hr_py_word(py->c, f, HR_PY_FRAME_CODE)};
     if (runs && stack > f)
-        running_stack(s, f, stack, hr_py_word(py->c, f, HR_PY_FRAME_CODE));
+        running_stack(s, &frame, stack, hr_py_uint(py->c, frame.code, HR_PY_CODE_STACKSIZE, 4), true);
     return hr_py_word(py->c, f, HR_PY_FRAME_BACK);
 }
 
@@ -197,8 +197,12 @@ static uint64_t frame_record(struct hr_py_scan *s, uint64_t f)
     s->left -= most;
     if (owner == THREAD)
         hr_py_iframe_refs(py, f, found, s);
-    if (hr_py_iframe_top(py, f) < 0)
-        running_stack(s, f, f + (uint64_t)py->c->at[HR_PY_IFRAME_LOCALSPLUS] + locals * py->img->word, code);
+    /* What a frame says of its top may be older than what it does: 3.11 leaves it there after a profile function was called. */
+    int64_t top = hr_py_iframe_top(py, f);
+    uint64_t known = top > (int64_t)locals ? (uint64_t)top : locals;
+    if (known <= most)
+        running_stack(s, &(struct hr_py_frame){f, code}, f + (uint64_t)py->c->at[HR_PY_IFRAME_LOCALSPLUS] + known * py->img->word, most - known,
+                      top < 0);
     return hr_py_word(py->c, f, HR_PY_IFRAME_PREVIOUS);
 }
 

@@ -74,7 +74,7 @@ enum hr_status hr_py_scan_tops(struct hr_py_scan *s, uint32_t native)
     return st == HR_LIMIT ? HR_OK : st;
 }
 
-uint64_t hr_py_scan_top(const struct hr_py_scan *s, uint64_t from, uint64_t end, uint64_t instruction)
+uint64_t hr_py_scan_top(const struct hr_py_scan *s, uint64_t from, uint64_t end, uint64_t instruction, bool running)
 {
     size_t lo = 0, hi = s->tops.n;
     while (lo < hi) { /* the first above end */
@@ -85,6 +85,6 @@ uint64_t hr_py_scan_top(const struct hr_py_scan *s, uint64_t from, uint64_t end,
             hi = mid;
     }
     if (!lo || s->tops.v[lo - 1] < from)
-        return end;
+        return running ? end : from;
     return hr_min(end, s->tops.v[lo - 1] + slack(s->py, instruction) * s->py->img->word);
 }
