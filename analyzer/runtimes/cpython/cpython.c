@@ -18,6 +18,7 @@ static void py_close(void *self)
     hr_pytypevec_deinit(&py->types);
     hr_py_links_deinit(&py->links);
     hr_pyfreevec_deinit(&py->freelists);
+    hr_u32vec_deinit(&py->dead);
     hr_pysamevec_deinit(&py->same);
     hr_pycontainervec_deinit(&py->containers);
     hr_py_arrays_free(py->arrays);
@@ -84,6 +85,8 @@ static enum hr_status prepare(struct hr_py *py)
     HR_TRY(find_parts(py));
     HR_TRY(hr_py_find_freelists(py));
     HR_TRY(hr_py_close(py));
+    for (size_t i = 0; i < py->dead.n; i++)
+        hr_bits_set(&py->covered, py->dead.v[i]); /* read by us, and without references: not as C */
     return set_handles(py);
 }
 

@@ -62,8 +62,11 @@ static enum hr_status dead_objects(struct hr_py *py)
         size = hr_py_usable(py, id);
         struct hr_span b = hr_image_peek(py->img, addr, hr_min(size, 64));
         uint32_t t = b.n >= hr_min(size, 64) ? dead_object(py, b.p, size) : HR_NONE;
-        if (t != HR_NONE)
-            HR_TRY(cached(py, id, hr_strs_get(py->img->strs, hr_py_type(py, t)->name)));
+        if (t == HR_NONE)
+            continue;
+        HR_TRY(cached(py, id, hr_strs_get(py->img->strs, hr_py_type(py, t)->name)));
+        if (hr_py_type(py, t)->kind == HR_PK_FRAME)
+            HR_TRY(hr_u32vec_push(&py->dead, id));
     }
     return HR_OK;
 }
@@ -137,6 +140,7 @@ static enum hr_status cached_by_numpy(struct hr_py *py, hr_id id, const char *na
 enum hr_status hr_py_find_freelists(struct hr_py *py)
 {
     py->freelists.max = 4096;
+    py->dead.max = HR_MAX_BLOCKS;
     HR_TRY(hr_py_find_numpy_cache(py, cached_by_numpy));
     HR_TRY(dead_objects(py));
     if (!hr_py_has(py->c, HR_PY_IS_FREE_FLOATS))

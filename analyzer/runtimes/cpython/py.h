@@ -98,6 +98,7 @@ struct hr_py {
     uint32_t *object;       /* per block: type index of the object in it, HR_NONE = no object */
     hr_id *owner;           /* per block: the block of the object that owns it as a part, HR_NONE */
     struct hr_pyfreevec freelists;
+    struct hr_u32vec dead;  /* frames kept for reuse, by code objects and free lists: what is in them is left over */
     struct {                /* blocks with the guards of the allocators' debug hooks (guard.c) */
         uint8_t *front;     /* per block: bytes of guards before what the program was given; NULL: no guards anywhere */
         uint64_t blocks[3]; /* by API: raw, mem, object */

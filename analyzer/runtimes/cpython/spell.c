@@ -250,8 +250,10 @@ enum hr_status hr_py_named_roots(struct hr_py *py)
         n.interpreter = hr_py_interp_id(py->c, i);
         hr_py_dict_items(py, hr_py_word(py->c, py->c->interp[i], HR_PY_IS_MODULES), module, &n);
         uint64_t at = 0;
-        for (uint32_t k = 0; k < HR_PY_MAX_THREADS && n.st == HR_OK && hr_py_next_thread(&w, py->c->interp[i], &at, &t); k++)
+        for (uint32_t k = 0; k < HR_PY_MAX_THREADS && n.st == HR_OK && hr_py_next_thread(&w, py->c->interp[i], &at, &t); k++) {
+            HR_TRY(hr_py_dead_stack(py, t.tstate));
             thread_roots(&n, &w, t.tstate);
+        }
     }
     return n.st;
 }

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "analyzer/runtimes/cpython/refs.h"
 #include "analyzer/runtimes/cpython/stacks.h"
 
 static uint64_t word_at(const struct hr_py *py, uint64_t addr)
@@ -245,4 +246,21 @@ void hr_py_frame_locals(struct hr_py_walk *w, const struct hr_py_frame *f, hr_py
     if (named(&l, hr_py_word(py->c, f->code, HR_PY_CODE_VARNAMES), hr_py_uint(py->c, f->code, HR_PY_CODE_NLOCALS, 4), false) &&
         named(&l, hr_py_word(py->c, f->code, HR_PY_CODE_CELLVARS), HR_PY_MAX_LOCALS, true))
         named(&l, hr_py_word(py->c, f->code, HR_PY_CODE_FREEVARS), HR_PY_MAX_LOCALS, true);
+}
+
+/* tstate: datastack_chunk, datastack_top, datastack_limit; a chunk: previous, its size, … (Include/cpython/pystate.h, 3.11 on) */
+enum hr_status hr_py_dead_stack(struct hr_py *py, uint64_t tstate)
+{
+    enum { MOST = 1 << 30 };
+    const struct hr_cpython *c = py->c;
+    uint64_t word = py->img->word, chunk = hr_py_word(c, tstate, HR_PY_TS_DATASTACK);
+    if (py->minor < 0x030b || !chunk)
+        return HR_OK;
+    uint64_t top = 0, limit = 0, size = hr_py_word_at(py, chunk + word), at = tstate + (uint64_t)c->at[HR_PY_TS_DATASTACK];
+    if (!hr_image_word(py->img, at + word, &top) || !hr_image_word(py->img, at + 2 * word, &limit))
+        return HR_OK;
+    if (size > MOST || limit != chunk + size || top <= chunk || top >= limit || hr_heap_at(py->heap, top, NULL) != HR_NONE)
+        return HR_OK; /* not what it should be: all of it stays a root */
+    enum hr_status st = hr_rangevec_push(&py->heap->own, (struct hr_range){top, limit - top});
+    return st == HR_LIMIT ? HR_OK : st;
 }

@@ -38,6 +38,8 @@ void hr_py_walk_init(struct hr_py_walk *w, struct hr_py *py);
 bool hr_py_next_thread(struct hr_py_walk *w, uint64_t interp, uint64_t *cursor, struct hr_py_thread *ret);
 /* The frame (object or record) a thread is in; 0: none. */
 uint64_t hr_py_innermost(const struct hr_py *py, uint64_t tstate);
+/* What lies behind the innermost frame of a thread's data stack is left from frames that are gone: no roots. */
+enum hr_status hr_py_dead_stack(struct hr_py *py, uint64_t tstate) HR_MUST;
 /* Innermost frame first; f->addr = 0 before the first call. False at the end. */
 bool hr_py_next_frame(struct hr_py_walk *w, uint64_t tstate, struct hr_py_frame *f);
 /* Where the instruction is that a frame began last; 0: none yet. */

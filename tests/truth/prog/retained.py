@@ -76,6 +76,42 @@ def dynamic(n):
     return o
 
 
+class Tree(object):
+    def __init__(self, depth):
+        self.left, self.right = (Tree(depth - 1), Tree(depth - 1)) if depth else (None, None)
+
+
+def friends(n):
+    """Cycles of all sizes, through dicts and lists."""
+    people = [Node(i) for i in range(n)]
+    for i, p in enumerate(people):
+        p.near = [people[(i * k + 7) % n] for k in (3, 5, 11)]
+        p.by = dict((q, i) for q in p.near[:2])
+        p.me = p
+    return people
+
+
+def raised(n):
+    def fail(i):
+        local = ["in the frame of %d" % i] * 20
+        raise KeyError(local)
+    out = []
+    for i in range(n):
+        try:
+            fail(i)
+        except KeyError as e:
+            out.append((e, sys.exc_info()[2]))
+    return out
+
+
+def elements(n):
+    import xml.etree.ElementTree as et
+    r = et.Element("root")
+    for i in range(n):
+        et.SubElement(r, "child", {"k": "v%d" % i}).text = "t%d" % i
+    return r
+
+
 shared = [Plain(i) for i in range(500)]
 roots = collections.OrderedDict()
 roots["instances"] = lambda: {"key %d" % i: Plain(i + 1000) for i in range(2000)}
@@ -93,6 +129,11 @@ roots["attributes"] = lambda: dynamic(1500)
 roots["exceptions"] = lambda: [ValueError("wrong %d" % i, Slotted(i)) for i in range(1000)]
 roots["weak"] = lambda: [(s, weakref.ref(s)) for s in (Slotted(i) for i in range(1000))]
 roots["iterators"] = lambda: [itertools.chain(iter([i, str(i) * 2]), [float(i) + 0.25]) for i in range(1000)]
+roots["tree"] = lambda: Tree(10)
+roots["friends"] = lambda: friends(1000)
+roots["raised"] = lambda: raised(200)
+roots["elements"] = lambda: elements(700)
+roots["tees"] = lambda: [itertools.tee(iter([str(i) * 4, i * 1.5])) for i in range(400)] + [itertools.product([i], [str(i)]) for i in range(400)]
 if not two:
     roots["cached"] = lambda: cached(2000)
     roots["views"] = lambda: [memoryview(bytearray(700)) for _ in range(500)]
