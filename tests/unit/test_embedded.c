@@ -188,8 +188,33 @@ static void hurt_esp(bool big)
     mk_emb_end(&e);
 }
 
+/* Memory that is nobody's heap: noise, small numbers, pairs of small numbers, pointers and small numbers. */
+static void nobody(unsigned word, bool big, unsigned how)
+{
+    static const char *const names[] = {"noise", "small numbers", "pairs of small numbers", "pointers and small numbers"};
+    struct mk_emb e = {.word = word, .big = big, .seed = 88172645463325252ull + how};
+    struct emb_world w;
+    e.m = mk_new(word, big);
+    while (e.m.n < 1 << 19) {
+        uint64_t r = mk_emb_random(&e) >> 8, few = (r >> 3) % (r & 4 ? 16 : 4096);
+        if (how == 2)
+            mk_uint(&e.m, few, 2);
+        else
+            mk_word(&e.m, how == 0 ? r : how == 1 || r & 1 ? few : MK_EMB_BASE + (r >> 20) % (1 << 19) / 4 * 4);
+    }
+    bool read = emb_read(&w, &e);
+    OK(read && !w.heap->allocators.n, "%s, %u bits, %s endian: no heap", names[how], 8 * word, big ? "big" : "little");
+    if (read)
+        emb_forget(&w);
+    mk_emb_end(&e);
+}
+
 int main(void)
 {
+    for (unsigned how = 0; how < 4; how++)
+        for (unsigned word = 4; word <= 8; word += 4)
+            for (int big = 0; big < 2; big++)
+                nobody(word, big, how);
     for (unsigned i = 0; i < NKINDS; i++)
         for (unsigned word = 4; word <= 8; word += 4)
             for (int big = 0; big < 2; big++)
