@@ -24,6 +24,8 @@ static void json_threads(struct hr_cli *c, struct hr_json *j)
     hr_json_arr(j, "threads");
     for (size_t i = 0; i < c->s->image.threads.n; i++) {
         const struct hr_thread *t = &c->s->image.threads.v[i];
+        if (hr_rtos_no_task(c->s->rtos, &c->s->image, (uint32_t)i))
+            continue;
         hr_json_obj(j, NULL);
         hr_json_num(j, "tid", t->tid);
         if (t->signal)

@@ -92,6 +92,8 @@ static void threads_json(struct hr_cli *c)
     hr_json_arr(&j, "threads");
     for (size_t i = 0; i < s->image.threads.n; i++) {
         const struct hr_thread *t = &s->image.threads.v[i];
+        if (hr_rtos_no_task(s->rtos, &s->image, (uint32_t)i))
+            continue;
         hr_json_obj(&j, NULL);
         hr_json_num(&j, "tid", t->tid);
         hr_json_int(&j, "signal", t->signal);
@@ -163,6 +165,8 @@ static int run(struct hr_cli *c)
     uint32_t most = c->all ? UINT32_MAX : c->limit ? (uint32_t)c->limit : 40;
     for (size_t i = 0; i < s->image.threads.n; i++) {
         const struct hr_thread *t = &s->image.threads.v[i];
+        if (hr_rtos_no_task(s->rtos, &s->image, (uint32_t)i))
+            continue;
         hr_out_style(&c->out, HR_BOLD);
         hr_outf(&c->out, "thread %u", t->tid);
         hr_out_style(&c->out, HR_PLAIN);
@@ -184,8 +188,6 @@ static int run(struct hr_cli *c)
             hr_outf(&c->out, "  [%u more frames: --all]\n", n - most);
         if (task && task->state == HR_TASK_DELETED)
             hr_outf(&c->out, "  (it has ended; its stack is still there)\n");
-        else if (t->saved && t->sp == t->stack_hi)
-            hr_outf(&c->out, "  (nothing on it)\n");
         else if (!n || !s->stacks->of[i].complete)
             hr_outf(&c->out, "  (the stack could not be followed further)\n");
     }

@@ -42,6 +42,8 @@ def compare(r, kernel, args, name, states=True):
     doc = hr.heapray("threads", "--json", *args).json()
     got = {t["name"]: t for t in doc["threads"] if t.get("tcb")}
     eq(sorted(got), sorted(r.tasks), f"{name}: the tasks")
+    if "--regs" in args:
+        eq(len(doc["threads"]), len(r.tasks), f"{name}: and no other thread")
     for n, t in r.tasks.items():
         g = got.get(n)
         if not g:

@@ -16,6 +16,11 @@ const struct hr_task *hr_rtos_of_thread(const struct hr_rtos *r, uint32_t thread
     return NULL;
 }
 
+bool hr_rtos_no_task(const struct hr_rtos *r, const struct hr_image *img, uint32_t thread)
+{
+    return r && img->threads.v[thread].saved && !hr_rtos_of_thread(r, thread);
+}
+
 const char *hr_task_state_name(enum hr_task_state s)
 {
     static const char *const names[] = {NULL, "running", "ready", "blocked", "suspended", "deleted"};

@@ -66,6 +66,9 @@ void hr_rtos_destroy(struct hr_rtos *r);
 /* The task that is thread `thread` of the image, or NULL. */
 const struct hr_task *hr_rtos_of_thread(const struct hr_rtos *r, uint32_t thread);
 
+/* The stack that interrupts have of their own: a thread of the image for its borders only. */
+bool hr_rtos_no_task(const struct hr_rtos *r, const struct hr_image *img, uint32_t thread);
+
 /* fill.c: bytes from lo on that hold one word over and over, HR_NONE64 when none does; *known_ret: the word is one that kernels
  * fill stacks with. */
 uint64_t hr_rtos_fill(const struct hr_image *img, uint64_t lo, uint64_t hi, uint64_t *word_ret, bool *known_ret);
