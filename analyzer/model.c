@@ -108,7 +108,7 @@ GET(o_contents)
 GET(o_interpreter)
 {
     struct hr_py *py = S->runtimes ? hr_runtimes_self(S->runtimes, "cpython") : NULL;
-    boolean(ret, py && (hr_map_get(&py->module_dicts, hr_py_addr(py, (hr_id)row)) != HR_NONE || hr_py_is_interned_table(py, (hr_id)row)));
+    boolean(ret, py && (hr_map_get(&py->module_dicts, hr_py_addr(py, (hr_id)row)) != HR_NONE || hr_py_is_own_table(py, (hr_id)row)));
 }
 GET(o_allocated_at) { hr_model_allocated_at(S, (hr_id)row, ret); }
 static bool o_subject(void *ctx, uint64_t row, uint64_t *addr, char *buf, size_t cap)
@@ -187,7 +187,7 @@ static const struct hr_attr object_attrs[] = {
     {"retained", HR_V_NUM, OBJ, HR_NEED_DOMINATORS, "bytes that would go if it went", o_retained, NULL, 0, NULL},
     {"contents", HR_V_STR, OBJ, 0, "a phrase on what its bytes look like", o_contents, NULL, 0, NULL},
     {"allocated_at", HR_V_STR, OBJ, 0, "file and line that allocated it, where tracemalloc ran", o_allocated_at, NULL, 0, NULL},
-    {"interpreter", HR_V_BOOL, OBJ, 0, "a language's interpreter made it for itself: the namespace of a module, Python's table of interned strings", o_interpreter, NULL, 0, NULL},
+    {"interpreter", HR_V_BOOL, OBJ, 0, "a language's interpreter made it for itself: the namespace of a module, Python's table of interned strings, tracemalloc's tables", o_interpreter, NULL, 0, NULL},
 };
 
 /* ---- leaks: what one free() would give back ---- */

@@ -32,7 +32,7 @@ struct hr_py_tracing {
 
 /* Where the tables are; tables of traces by domain. False: there are none. (tracemalloc_find.c) */
 enum { HR_PY_MAX_DOMAINS = 4096 };
-struct hr_py_tracetables { uint64_t config, traced, peak, traces, domains; };
+struct hr_py_tracetables { uint64_t config, traced, peak, traces, domains, tracebacks; };
 bool hr_py_tracetables_find(struct hr_py *py, struct hr_py_tracetables *ret);
 /* One _Py_hashtable_t, walked without trust. */
 struct hr_py_hashtable { uint64_t buckets, nbuckets, nentries, key_size, data_size; /* sizes: up to 3.8 */ };

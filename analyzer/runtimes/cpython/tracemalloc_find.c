@@ -49,22 +49,28 @@ uint64_t hr_py_domain_table(const struct hr_py *py, const struct hr_py_hashentry
     return hr_py_has(py->c, HR_PY_HASHENTRY_KEY) ? e->value : hr_py_word_at(py, e->value);
 }
 
-/* Is it a trace: a size, and a traceback whose first frame has a file name? */
-static bool trace_fits(struct hr_py *py, uint64_t trace)
+/* Is it a traceback: its first frame has a file name? */
+static bool traceback_fits(struct hr_py *py, uint64_t tb)
 {
     char name[8];
-    uint64_t tb = trace ? hr_py_word(py->c, trace, HR_PY_TRACE_TRACEBACK) : 0, n;
+    uint64_t n;
     unsigned wide = hr_py_has(py->c, HR_PY_TRACEBACK_TOTAL) ? 2 : 4;
     if (!tb || tb & (py->img->word - 1u) || !hr_image_uint(py->img, tb + (uint64_t)py->c->at[HR_PY_TRACEBACK_NFRAME], wide, &n) || n < 1 ||
-        n > MAX_FRAMES || hr_py_word(py->c, trace, HR_PY_TRACE_SIZE) > 1ull << 48)
+        n > MAX_FRAMES)
         return false;
     uint64_t file = hr_py_word(py->c, tb + (uint64_t)py->c->at[HR_PY_TRACEBACK_FRAMES], HR_PY_TRACEFRAME_FILE);
     return file && !(file & (py->img->word - 1u)) && hr_py_text(py, file, name, sizeof name);
 }
 
+/* Is it a trace: a size and a traceback? */
+static bool trace_fits(struct hr_py *py, uint64_t trace)
+{
+    return trace && hr_py_word(py->c, trace, HR_PY_TRACE_SIZE) <= 1ull << 48 && traceback_fits(py, hr_py_word(py->c, trace, HR_PY_TRACE_TRACEBACK));
+}
+
 static uint64_t trace_size(const struct hr_py *py) { return 2u * py->img->word; }
 
-enum table_kind { NO_TABLE, TRACES, DOMAINS };
+enum table_kind { NO_TABLE, TRACES, DOMAINS, TRACEBACKS };
 
 static enum table_kind table_kind(struct hr_py *py, uint64_t addr, bool nested)
 {
@@ -80,6 +86,8 @@ static enum table_kind table_kind(struct hr_py *py, uint64_t addr, bool nested)
             return NO_TABLE;
         if ((!t.key_size || t.data_size == trace_size(py)) && trace_fits(py, hr_py_trace_of(py, &e)))
             return TRACES;
+        if (!nested && traceback_fits(py, e.key))
+            return TRACEBACKS;
         inner = nested || e.key > UINT32_MAX || (t.key_size && t.data_size != py->img->word) ? 0 : hr_py_domain_table(py, &e);
         return inner && inner != addr && table_kind(py, inner, true) == TRACES ? DOMAINS : NO_TABLE; /* one level down, no further */
     }
@@ -104,7 +112,7 @@ static bool search(struct hr_py *py, struct hr_py_tracetables *ret)
         /* uninitialised data may be mapped behind the module's own pages */
         if (!(seg->flags & HR_SEG_W) || seg->addr + seg->msize <= py->c->data_lo || seg->addr >= py->c->data_hi)
             continue;
-        for (size_t off = 0; off + img->word <= seg->bytes.n && !(ret->traces && ret->domains); off += img->word) {
+        for (size_t off = 0; off + img->word <= seg->bytes.n && !(ret->traces && ret->domains && ret->tracebacks); off += img->word) {
             uint64_t at = hr_word_load(seg->bytes.p + off, img->word, img->big);
             if (!at || at & (img->word - 1u) || hr_heap_at(py->heap, at, NULL) == HR_NONE || !may_be_table(py, at))
                 continue;
@@ -113,6 +121,8 @@ static bool search(struct hr_py *py, struct hr_py_tracetables *ret)
                 ret->traces = at;
             else if (k == DOMAINS && !ret->domains)
                 ret->domains = at;
+            else if (k == TRACEBACKS && !ret->tracebacks)
+                ret->tracebacks = at;
         }
     }
     return ret->traces || ret->domains;
@@ -137,6 +147,8 @@ bool hr_py_tracetables_find(struct hr_py *py, struct hr_py_tracetables *ret)
         ret->peak = base + (uint64_t)py->c->at[HR_PY_TRACEMALLOC_PEAK];
         ret->traces = hr_py_word(py->c, base, HR_PY_TRACEMALLOC_TRACES);
         ret->domains = hr_py_word(py->c, base, HR_PY_TRACEMALLOC_DOMAINS);
+        /* filenames, traceback, tracebacks, traces, domains follow each other in struct _tracemalloc_runtime_state (3.12, 3.13) */
+        ret->tracebacks = hr_py_word_at(py, base + (uint64_t)py->c->at[HR_PY_TRACEMALLOC_TRACES] - py->img->word);
         return ret->traces || ret->domains;
     }
     ret->config = hr_py_symbol(py->c, "_Py_tracemalloc_config");
@@ -147,6 +159,7 @@ bool hr_py_tracetables_find(struct hr_py *py, struct hr_py_tracetables *ret)
     if (hr_py_symbol(py->c, "tracemalloc_traces")) {
         ret->traces = static_word(py, "tracemalloc_traces");
         ret->domains = static_word(py, "tracemalloc_domains");
+        ret->tracebacks = static_word(py, "tracemalloc_tracebacks");
         return ret->traces || ret->domains;
     }
     return search(py, ret);

@@ -32,8 +32,8 @@ enum hr_status hr_py_interned(struct hr_py *py, struct hr_pyinternedvec *ret) HR
 /* The dicts of interned strings, one per interpreter that has its own; n of them. */
 size_t hr_py_interned_dicts(struct hr_py *py, hr_id *ret, size_t cap);
 
-/* Is the block part of a table of interned strings? It is the interpreter's own. */
-bool hr_py_is_interned_table(struct hr_py *py, hr_id id);
+/* Is the block part of a table of interned strings, or of tracemalloc's? It is the interpreter's own. */
+bool hr_py_is_own_table(struct hr_py *py, hr_id id);
 
 /* A container that a module, a class in it, or an object that is a global of it keeps: "app.cache", "app.Session.live". */
 struct hr_py_kept { hr_str name; uint64_t addr; hr_id node; uint32_t type; uint64_t len; };
@@ -52,7 +52,7 @@ struct hr_py_facts {
     struct hr_py_memory memory;
     bool have_tables;
     size_t ntables;
-    hr_id tables[2 * HR_PY_MAX_INTERPRETERS]; /* dicts of interned strings, and their keys */
+    hr_id tables[2 * HR_PY_MAX_INTERPRETERS + 6]; /* dicts of interned strings and their keys; tracemalloc's tables and their buckets */
 };
 void hr_py_facts_free(struct hr_py_facts *f);
 

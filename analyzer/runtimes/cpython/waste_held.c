@@ -2,6 +2,7 @@
 #include "analyzer/base/fuel.h"
 #include "analyzer/runtimes/cpython/refs.h"
 #include "analyzer/runtimes/cpython/stacks.h"
+#include "analyzer/runtimes/cpython/tracemalloc.h"
 #include "analyzer/runtimes/cpython/waste.h"
 
 #include <string.h>
@@ -179,7 +180,22 @@ size_t hr_py_interned_dicts(struct hr_py *py, hr_id *ret, size_t cap)
     return n;
 }
 
-bool hr_py_is_interned_table(struct hr_py *py, hr_id id)
+static void tracemalloc_tables(struct hr_py *py, struct hr_py_facts *f)
+{
+    struct hr_py_tracetables at;
+    struct hr_py_hashtable t;
+    if (!hr_py_tracetables_find(py, &at))
+        return;
+    uint64_t tables[] = {at.traces, at.domains, at.tracebacks};
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+        if (!hr_py_hashtable_at(py, tables[i], &t))
+            continue;
+        f->tables[f->ntables++] = hr_heap_at(py->heap, tables[i], NULL);
+        f->tables[f->ntables++] = hr_heap_at(py->heap, t.buckets, NULL);
+    }
+}
+
+bool hr_py_is_own_table(struct hr_py *py, hr_id id)
 {
     struct hr_py_facts *f = py->facts;
     if (!f && !(f = py->facts = hr_zalloc(1, sizeof *f)))
@@ -191,6 +207,7 @@ bool hr_py_is_interned_table(struct hr_py *py, hr_id id)
             enum hr_py_fact table = py->minor < 0x0300 ? HR_PY_DICT_TABLE : HR_PY_DICT_KEYS;
             f->tables[f->ntables++] = hr_heap_at(py->heap, hr_py_word(py->c, hr_py_addr(py, f->tables[i]), table), NULL);
         }
+        tracemalloc_tables(py, f);
     }
     for (size_t i = 0; i < f->ntables; i++)
         if (f->tables[i] == id)

@@ -1,5 +1,10 @@
 """An ordinary program: half the standard library, some data, nothing wrong."""
 import sys, time
+try:
+    import tracemalloc
+    tracemalloc.start()  # its tables are large, and nobody's fault
+except ImportError:
+    pass
 NAMES = """argparse array ast asyncio base64 bisect calendar cgi cmd code codecs collections concurrent.futures configparser contextlib copy csv
 ctypes curses dataclasses datetime decimal difflib dis distutils doctest email.mime.text enum filecmp fileinput fnmatch fractions ftplib
 functools getopt gettext glob gzip hashlib heapq html.parser http.client http.server imaplib inspect io ipaddress itertools json logging.config
