@@ -121,6 +121,8 @@ def one(python, version):
     o = hr.heapray("show", core, hex(masked[1]), "--json").json()["object"]
     hr.ok(o["array"]["shape"] == masked[6] and o["size"] == masked[3] and {"_mask", "_hardmask"} <= {a["name"] for a in o["attributes"]},
           f"{version}: show tells of the object, its array and its attributes", o)
+    fields = [r["field"] for r in hr.heapray("show", core, hex(kept[2]), "--json").json()["referrers"]]
+    hr.ok(".flat[3]" in fields, f"{version}: an item of an object array is named", fields)
     doc = hr.heapray("py", "gc", core, "--json").json()
     hr.eq((doc["collect_returns"], doc["exact"]), (int(said.split("collected ")[1]), True), f"{version}: what gc.collect() returns")
     doc = hr.heapray("py", "refs", core, "--json").json()

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "analyzer/runtimes/cpython/refs.h"
+#include "analyzer/runtimes/cpython/ndarray.h"
 #include "analyzer/runtimes/cpython/stacks.h"
 
 enum { MAX_KEY = 32, MAX_ITEMS = 1 << 24, MAX_NAME = 256 };
@@ -125,6 +125,25 @@ static const struct { uint8_t kind; enum hr_py_fact at; const char *name; } fiel
     {HR_PK_CLASSIC_INSTANCE, HR_PY_INSTANCE_CLASS, ".__class__"}, {HR_PK_CLASSIC_CLASS, HR_PY_CLASS_DICT, ".__dict__"},
 };
 
+static bool in_array(struct search *s, uint64_t obj)
+{
+    struct hr_py_ndarray a;
+    char number[40];
+    if (!hr_py_ndarray(s->py, obj, &a))
+        return false;
+    if (a.base == s->target || a.d.addr == s->target) {
+        snprintf(s->buf, s->cap, a.base == s->target ? ".base" : ".dtype");
+        return true;
+    }
+    if (a.d.type != 'O' || !(a.flags & HR_NPF_OWNDATA) || !item(s, a.data, a.items))
+        return false;
+    if (a.nd == 1)
+        return true;
+    snprintf(number, sizeof number, "%s", s->buf); /* several indices are not worth the room */
+    snprintf(s->buf, s->cap, ".flat%s", number);
+    return true;
+}
+
 static bool by_kind(struct search *s, uint64_t obj, const struct hr_py_type *t)
 {
     struct hr_py *py = s->py;
@@ -145,6 +164,7 @@ static bool by_kind(struct search *s, uint64_t obj, const struct hr_py_type *t)
         else if (s->found)
             snprintf(s->buf, s->cap, " item");
         return s->found;
+    case HR_PK_NDARRAY: return in_array(s, obj);
     case HR_PK_GENERATOR:
         return py->minor >= 0x030b && hr_py_generator_frame(py, obj, &f) && in_frame(s, &f, true); /* else by way of gi_frame */
     case HR_PK_FRAME:
