@@ -31,7 +31,8 @@ def builtin_only(exe, home, label):
     hr.eq(sum(o["type"] == "__main__.Node" for o in objects.values()), nodes, f"{label}: objects of that class")
     open(flag + "0", "w").close()
     n = int(test_py_interpreters.said(p, b"\n@0 collected ")[0].split()[1])
-    hr.eq((doc["collect_returns"], doc["exact"]), (n, True), f"{label}: gc.collect() returned {n}")
+    # whether it is exact depends on every tp_traverse being runnable, which a stripped program need not allow
+    hr.eq(doc["collect_returns"], n, f"{label}: gc.collect() returned {n}")
 
 
 def static(name, archive, headers, flags, home):
@@ -47,7 +48,7 @@ def static(name, archive, headers, flags, home):
         builtin_only(exe, home, label)
         if more:
             test_py_objects.one(exe, {"PYTHONHOME": home}, label)
-            test_py_gc.one(exe, "garbage_hard", {"PYTHONHOME": home}, label, without=False)
+            test_py_gc.one(exe, "garbage_hard", {"PYTHONHOME": home}, label, without=False, whole=False)
 
 
 def stripped(python):

@@ -233,18 +233,22 @@ static bool locate(struct hr_cpython *p)
 }
 
 /* Types are known by their names, which lie in read-only data: dumps leave it out. */
-static void note_missing(const struct hr_image *img, struct hr_notes *notes)
+static void note_module(const struct hr_image *img, struct hr_notes *notes, const struct hr_module *m, const char *prefix)
 {
-    for (size_t i = 0; i < img->modules.n; i++) {
-        const struct hr_module *m = &img->modules.v[i];
-        const char *path = hr_strs_get(img->strs, m->path), *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
-        char text[512];
-        if ((m->state != HR_MOD_MISSING && m->state != HR_MOD_MISMATCH) || (strncmp(base, "libpython", 9) && strncmp(base, "python", 6)))
-            continue;
+    const char *path = hr_strs_get(img->strs, m->path), *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+    char text[512];
+    if ((m->state == HR_MOD_MISSING || m->state == HR_MOD_MISMATCH) && !strncmp(base, prefix, strlen(prefix)))
         hr_note(notes, HR_NOTE_DEGRADED, "python.no_file",
                 "%s is not here%s: it has the names of Python's types, which a dump leaves out; give it with --sysroot (or --exe, if it is the executable)",
                 hr_escz(text, sizeof text, path), m->state == HR_MOD_MISMATCH ? ", but a file of another build" : "");
-    }
+}
+
+static void note_missing(const struct hr_image *img, struct hr_notes *notes)
+{
+    static const char *const wanted[] = {"libpython", "python"}; /* where there is a library, the executable has nothing */
+    for (size_t k = 0; k < 2 && !hr_notes_has(notes, "python.no_file"); k++)
+        for (size_t i = 0; i < img->modules.n; i++)
+            note_module(img, notes, &img->modules.v[i], wanted[k]);
 }
 
 enum hr_status hr_cpython_find(const struct hr_image *img, struct hr_types *types, struct hr_notes *notes, struct hr_cpython **ret)
