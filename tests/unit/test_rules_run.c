@@ -73,6 +73,18 @@ static void test_conditions(void)
     holds("10% of o.retained > o.size", ROWS((double)ret[i] * 0.1 > size[i]));
     holds("-o.size < -2000", ROWS(size[i] > 2000));
     holds("max(o.size, 3000, small) == 3000", ROWS(size[i] <= 3000));
+    /* conditions that begin with a column against what no row changes */
+    holds("o.size > max(small * 20, 10)", ROWS(size[i] > 2000));
+    holds("o.size > max(small * 20, 10) and o.state == \"cached\"", ROWS(size[i] > 2000 && state[i] == 1));
+    holds("o.size > max(small * 20, 10) and o.size < 3000 and not o.reachable", ROWS(size[i] > 2000 && size[i] < 3000 && reach[i] > 1));
+    holds("(o.size > max(small * 20, 10) and o.state == \"cached\") or o.size == 8", ROWS((size[i] > 2000 && state[i] == 1) || size[i] == 8));
+    holds("not (o.size > max(small * 20, 10) and o.state == \"cached\")", ROWS(!(size[i] > 2000 && state[i] == 1)));
+    holds("o.size > max(small * 20.5, 10)", ROWS(size[i] > 2050));
+    holds("heap.used > 200 MiB and o.size > 8", 0);
+    holds("(heap.used > 200 MiB and o.size > 8) or o.size == 8", ROWS(size[i] == 8));
+    holds("heap.used > 50 MiB and o.size > 2000", ROWS(size[i] > 2000));
+    holds("o.reach in (\"interior\", \"register\") and o.size > 100", ROWS((reach[i] == 2 || reach[i] == 3) && size[i] > 100));
+    holds("(o.reach in (\"interior\", \"register\") and o.size > 100) or o.size == 8", ROWS(((reach[i] == 2 || reach[i] == 3) && size[i] > 100) || size[i] == 8));
     holds("o.fill >= 50%", ROWS(size[i] % 100 >= 50));
     holds("o.state == \"cached\"", ROWS(state[i] == 1));
     holds("o.state in (\"cached\", \"free\")", ROWS(state[i] != 0));
