@@ -1,4 +1,5 @@
-/* C types whose references are more, or fewer, than the words of their fixed part that are objects. What is borrowed, and what
+/* For images whose code cannot be run (plan.c): C types whose references are more, or fewer, than the words of their fixed part that are objects.
+ * Where it can, only what is borrowed and which blocks are owned is taken from here. What is borrowed, and what
  * hangs on other structures, is read from each type's definition and tp_traverse (Modules/ and Objects/ of 2.7 to 3.13). */
 #include <string.h>
 
