@@ -153,7 +153,8 @@ static enum hr_status text_list(struct hr_cli *c, struct hr_py *py, const struct
 
 static enum hr_status print_text(struct hr_cli *c, struct hr_py *py, const struct hr_py_audit *a)
 {
-    static const char *const why[] = {"immortal", "static", "no whole objects", "leaked once by a C module's own start", "in too many words to tell"};
+    static const char *const why[] = {"immortal", "static", "no whole objects", "leaked once by a C module's own start",
+                                      "looked leaked, but memory or stacks are missing from the image", "in too many words to tell"};
     struct hr_out *o = &c->out;
     hr_outf(o, "audited %s objects: %s with references nobody holds, %s with fewer than hold them\n", hr_cli_count(c, a->audited),
             hr_cli_count(c, a->surplus.n), hr_cli_count(c, a->deficit.n));

@@ -19,7 +19,7 @@ const char *hr_py_finder_name(unsigned finder)
 
 const char *hr_py_skip_name(unsigned why)
 {
-    static const char *const names[] = {"immortal", "static", "fragment", "made_once", "too_many_possible"};
+    static const char *const names[] = {"immortal", "static", "fragment", "made_once", "memory_missing", "too_many_possible"};
     return why < HR_PS_COUNT ? names[why] : "?";
 }
 
@@ -101,6 +101,10 @@ static enum hr_status one(struct hr_py *py, struct hr_py_audit *a, uint32_t i, u
             a->skipped[HR_PS_FRAGMENT]++;
             if (i < py->heap->n)
                 py->object[i] = HR_NONE; /* what it leads to, it does not hold */
+            return HR_OK;
+        }
+        if (!py->heap->roots_complete || !py->img->threads.n) {
+            a->skipped[HR_PS_MISSING]++;
             return HR_OK;
         }
         c.difference = missing - a->possible[i]; /* leaked for sure: what stacks hold is borrowed or left over rather than one's own */

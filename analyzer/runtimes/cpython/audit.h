@@ -43,6 +43,7 @@ enum hr_py_skip {
     HR_PS_STATIC,    /* in no block: counts of static objects start anywhere */
     HR_PS_FRAGMENT,  /* nothing refers to it and its content fits no object of its type */
     HR_PS_ONCE,      /* made once by a C module's start: leaked once, by the interpreter's own code */
+    HR_PS_MISSING,   /* would have a surplus, but memory or stacks that may hold references are not in the image */
     HR_PS_MANY,      /* more possible finders than are counted one by one */
     HR_PS_COUNT
 };

@@ -44,6 +44,8 @@ static void found(void *ctx, uint64_t target, uint32_t off, enum hr_py_ref kind,
     if (kind == HR_PR_TYPE && !(s->t->flags & HR_PYF_HEAPTYPE))
         return; /* instances of static types do not count them */
     bool sure = surety == HR_SURE_EXACT || !of_unknown_layout(s->t->kind) || (off >= s->sure_from && off != UINT32_MAX);
+    if (kind == HR_PR_TYPE)
+        sure = s->t->kind != HR_PK_TYPE; /* C code sets metaclasses without counting */
     hr_py_scan_give(s, target, sure && !s->stale ? s->who : HR_PF_FIELD, s->holder);
 }
 
@@ -110,7 +112,7 @@ static bool from_links(struct hr_py_scan *s, hr_id node, const struct hr_py_type
         s->fn(s->ctx, to[i], exact || sure ? HR_PF_OBJECT : HR_PF_FIELD, s->holder);
     }
     if (t->flags & HR_PYF_HEAPTYPE)
-        hr_py_scan_give(s, t->addr, HR_PF_OBJECT, s->holder);
+        hr_py_scan_give(s, t->addr, t->kind == HR_PK_TYPE ? HR_PF_FIELD : HR_PF_OBJECT, s->holder); /* C code sets metaclasses without counting */
     return true;
 }
 
