@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "analyzer/types/child.h"
+#include "analyzer/types/linehead.h"
 
 /* ---- the object libdwarf sees: section 0 is empty, then the .debug_* sections, decompressed when asked for ---- */
 
@@ -186,6 +187,19 @@ hr_str hr_dw_qualify(struct hr_dw *d, hr_str scope, const char *name)
     return hr_strs_addf(d->strs, &s, "%s::%s", hr_strs_get(d->strs, scope), name) == HR_OK ? s : 0;
 }
 
+bool hr_dw_has_lines(const struct hr_dw *d)
+{
+    Dwarf_Error err = NULL;
+    Dwarf_Attribute at;
+    Dwarf_Off off;
+    if (!d->cu || dwarf_attr(d->cu, DW_AT_stmt_list, &at, &err) != DW_DLV_OK || dwarf_global_formref(at, &off, &err) != DW_DLV_OK)
+        return false;
+    for (uint32_t i = 0; i < d->cur->nsec; i++)
+        if (!strcmp(d->cur->name[i], ".debug_line"))
+            return hr_line_header_sane(hr_dw_section_bytes(d->cur, i), off, d->cur->elf->big);
+    return false;
+}
+
 static void read_files(struct hr_dw *d)
 {
     Dwarf_Error err = NULL;
@@ -193,6 +207,8 @@ static void read_files(struct hr_dw *d)
     d->files.n = 0;
     d->srcfiles = NULL;
     d->nsrcfiles = 0;
+    if (!hr_dw_has_lines(d))
+        return;
     if (dwarf_srcfiles(d->cu, &d->srcfiles, &d->nsrcfiles, &err) != DW_DLV_OK)
         d->nsrcfiles = 0;
     /* gcc writes DWARF 5 units, an assembler without -gdwarf-5 line tables of version 3 (Debian's ppc64) */

@@ -115,6 +115,8 @@ hr_type hr_dw_row(struct hr_dw *d, hr_dw_key key);
 hr_type hr_dw_sig(struct hr_dw *d, const Dwarf_Sig8 *sig);
 /* The row that DW_AT_type says. */
 hr_type hr_dw_type_of(struct hr_dw *d, const struct hr_dw_attrs *a);
+/* Has the current unit a line-number program whose header can be read? */
+bool hr_dw_has_lines(const struct hr_dw *d);
 /* Interned path of DW_AT_decl_file in the current unit, 0 none. */
 hr_str hr_dw_decl_file(struct hr_dw *d, const struct hr_dw_attrs *a);
 hr_str hr_dw_file_name(struct hr_dw *d, uint32_t index);

@@ -73,7 +73,7 @@ static void read_lines(struct hr_pcw *w)
     Dwarf_Line *v = NULL;
     Dwarf_Signed n = 0;
     Dwarf_Error err = NULL;
-    if (dwarf_srclines_b(w->d.cu, &version, &tables, &lc, &err) != DW_DLV_OK ||
+    if (!hr_dw_has_lines(&w->d) || dwarf_srclines_b(w->d.cu, &version, &tables, &lc, &err) != DW_DLV_OK ||
         dwarf_srclines_from_linecontext(lc, &v, &n, &err) != DW_DLV_OK)
         return;
     Dwarf_Line best = NULL;
