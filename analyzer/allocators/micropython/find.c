@@ -73,12 +73,91 @@ static void scan(struct hr_mpy *m, const struct hr_segment *s)
     }
 }
 
+/* ---- damaged descriptions ---- */
+static bool mentioned(const struct hr_image *img)
+{
+    for (size_t i = 0; i < img->segs.n; i++) {
+        struct hr_span b = img->segs.v[i].bytes;
+        if (b.n && (memmem(b.p, b.n, "MicroPython", 11) || memmem(b.p, b.n, "CircuitPython", 13)))
+            return true;
+    }
+    return false;
+}
+
+/* A table as a collector leaves it: something is allocated, and no TAIL follows a FREE block. */
+static bool table_sound(const struct hr_mpy *m, const struct hr_mpy_area *a)
+{
+    enum { LOOK = 4096 };
+    uint64_t heads = 0;
+    enum hr_mpy_kind last = HR_MPY_FREE;
+    for (uint64_t b = 0; b < hr_min(LOOK, hr_mpy_blocks(a)); b++) {
+        enum hr_mpy_kind k = hr_mpy_kind(m, a, b);
+        if (k == HR_MPY_UNKNOWN || (k == HR_MPY_TAIL && last == HR_MPY_FREE))
+            return false;
+        heads += k == HR_MPY_HEAD;
+        last = k;
+    }
+    return heads > 8;
+}
+
+/* Words that fit each other but for one, which follows from the others: the length, the second table, the pool's start, its end. */
+static bool mend(const struct hr_mpy *m, const uint64_t *given, unsigned extra, struct hr_mpy_area *a, unsigned *wrong)
+{
+    uint64_t each = 16ull * m->image->word; /* bytes of pool for a byte of table, with blocks of four words */
+    unsigned pool = 2 + extra, end = 3 + extra;
+    for (unsigned i = 1; i <= end; i++) {
+        uint64_t w[5];
+        memcpy(w, given, sizeof w);
+        if (i == 1)
+            w[1] = (w[end] - w[pool]) / each;
+        else if (i == end)
+            w[end] = w[pool] + w[1] * each;
+        else if (i == pool)
+            w[pool] = w[end] - w[1] * each;
+        else
+            w[2] = w[0] + w[1];
+        if (w[i] != given[i] && relations(m->image, w, extra, a) && hr_image_find(m->image, a->end - 1, NULL) && table_plausible(m->image, a) &&
+            table_sound(m, a)) {
+            *wrong = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A heap that the image ends in front of: the words fit, what they describe is not there. */
+static bool missing(const struct hr_mpy *m, const uint64_t *w, struct hr_mpy_area *a)
+{
+    return (relations(m->image, w, 1, a) || relations(m->image, w, 0, a)) && !hr_image_find(m->image, a->pool, NULL);
+}
+
+static void scan_damaged(struct hr_mpy *m, const struct hr_segment *s)
+{
+    unsigned word = m->image->word, wrong;
+    size_t skew = (size_t)(-s->addr & (word - 1u));
+    for (size_t off = skew; off + 5u * word <= s->bytes.n; off += word) {
+        uint64_t w[5];
+        for (unsigned i = 0; i < 5; i++)
+            w[i] = hr_word_load(s->bytes.p + off + (size_t)i * word, word, m->image->big);
+        struct hr_mpy_area a;
+        wrong = 0;
+        if (!w[0] || (!missing(m, w, &a) && !mend(m, w, 1, &a, &wrong) && !mend(m, w, 0, &a, &wrong)))
+            continue;
+        a.at = s->addr + off;
+        a.mended = wrong ? a.at + (uint64_t)wrong * word : 0;
+        keep(m, &a);
+    }
+}
+
 enum hr_status hr_mpy_find(const struct hr_image *img, struct hr_mpy *ret)
 {
     *ret = (struct hr_mpy){.image = img};
     for (size_t i = 0; i < img->segs.n; i++)
         if (img->segs.v[i].flags & HR_SEG_W)
             scan(ret, &img->segs.v[i]);
+    for (size_t i = 0; !ret->n && i < img->segs.n && (i || mentioned(img)); i++)
+        if (img->segs.v[i].flags & HR_SEG_W)
+            scan_damaged(ret, &img->segs.v[i]);
     return ret->n ? HR_OK : HR_ABSENT;
 }
 

@@ -17,6 +17,7 @@ struct hr_mpy_area {
     uint64_t finalisers;       /* bit table, 0 none */
     uint64_t pool, end;
     uint32_t block;            /* bytes of a block */
+    uint64_t mended;           /* address of the one word of the description that the others prove wrong, 0 none */
     bool gap;                  /* a byte between the tables: 1.20 and later */
 };
 

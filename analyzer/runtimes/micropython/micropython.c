@@ -48,6 +48,31 @@ static void find_version(struct hr_mp *mp)
     }
 }
 
+/* Nothing in RAM names the firmware's interned strings, and hardly an allocation one of its types: where a word equals a type's address it
+ * does so by chance. */
+static void refuse_foreign(struct hr_mp *mp)
+{
+    enum { FEW = 20 };
+    uint64_t heads = 0, typed = 0;
+    if (mp->vm || !mp->type_type)
+        return;
+    for (hr_id i = 0; i < mp->heap->n; i++)
+        heads += mp->heap->state[i] == HR_USED;
+    for (size_t i = 0; i < mp->types.n; i++)
+        typed += mp->types.v[i].heads;
+    bool foreign = typed * FEW < heads;
+    hr_note_at(mp->in.notes, HR_NOTE_DEGRADED, foreign ? "mp.other_firmware" : "mp.no_state", mp->pool[mp->npools - 1].addr,
+               foreign ? "the memory refers neither to the interned strings at 0x%llx nor to the types of the firmware given: it is another build's, "
+                         "objects are not typed" : "nothing names the newest interned strings (at 0x%llx): the interpreter's state was not found",
+               (unsigned long long)mp->pool[mp->npools - 1].addr);
+    if (!foreign)
+        return;
+    hr_map_deinit(&mp->type_at);
+    hr_map_init(&mp->type_at, 1 << 17);
+    mp->types.n = 0;
+    mp->type_type = 0;
+}
+
 static enum hr_status find_all(struct hr_mp *mp)
 {
     enum hr_status st = hr_mp_find_pools(mp);
@@ -62,6 +87,7 @@ static enum hr_status find_all(struct hr_mp *mp)
         return st;
     find_version(mp);
     hr_mp_find_state(mp);
+    refuse_foreign(mp);
     return hr_mp_find_objects(mp);
 }
 
@@ -175,6 +201,7 @@ static enum hr_status close_garbage(struct hr_mp *mp)
 static enum hr_status mp_roots(void *self)
 {
     HR_TRY(close_garbage(self));
+    hr_mp_check(self);
     return hr_mp_roots(self);
 }
 

@@ -119,6 +119,9 @@ struct hr_mp_gc {
 enum hr_status hr_mp_collect(struct hr_mp *mp, struct hr_mp_gc *ret) HR_MUST;
 void hr_mp_gc_deinit(struct hr_mp_gc *g);
 
+/* ---- what contradicts itself (check.c) ---- */
+void hr_mp_check(struct hr_mp *mp); /* needs heap->closed */
+
 /* ---- behind a collection (after.c); all in bytes ---- */
 struct hr_mp_after {
     uint64_t total, free_now, free_then, longest_now, longest_then; /* all areas together; runs do not cross areas */

@@ -97,8 +97,13 @@ static void settle_kind(const struct hr_mp *mp, struct hr_mp_type *t, const char
 {
     t->kind = t->in_heap ? HR_MPK_INSTANCE : HR_MPK_OBJECT;
     t->letter = 'h';
-    if (t->in_heap)
+    if (t->in_heap) {
+        char parent[32];
+        uint64_t up = hr_mp_slot(mp, t->addr, HR_MPS_PARENT);
+        if (!hr_mp_slot(mp, t->addr, HR_MPS_LOCALS) && hr_mp_word(mp, up) == mp->type_type && type_name(mp, up, parent, sizeof parent) && !strcmp(parent, "tuple"))
+            t->kind = HR_MPK_TUPLE; /* of namedtuple(): a class statement always makes a table of its names */
         return;
+    }
     for (size_t i = 0; i < sizeof builtins / sizeof *builtins; i++)
         if (!strcmp(builtins[i].name, name)) {
             t->kind = builtins[i].kind;
