@@ -53,16 +53,26 @@ static enum hr_status thread(struct hr_cursor *c, struct hr_image *img)
     return img->threads.n ? HR_OK : hr_threadvec_push(&img->threads, t);
 }
 
+/* Nothing says how many regions there are, but the last one is whole. */
+static enum hr_status cut_short(struct hr_image *img)
+{
+    img->complete = false;
+    hr_note(img->notes, HR_NOTE_DEGRADED, "core.truncated", "the dump ends in the bounds of a region: what lies there is missing");
+    return HR_OK;
+}
+
 static enum hr_status regions(struct hr_cursor *c, struct hr_image *img)
 {
     hr_str name;
     HR_TRY(hr_strs_addz(img->strs, "crashcatcher", &name));
-    while (hr_cur_left(c) >= 8) {
+    while (hr_cur_left(c) >= 4) {
         uint64_t lo = hr_cur_u32(c);
         if (lo == 0xacce55ed) { /* the handler's own stack ran over while it dumped */
             hr_note(img->notes, HR_NOTE_DEGRADED, "crashcatcher.overflow", "the fault handler ran out of stack while it wrote the dump: bytes below its stack are its own");
             return HR_OK;
         }
+        if (hr_cur_left(c) < 4)
+            return cut_short(img);
         uint64_t hi = hr_cur_u32(c), n = hr_min(hi - lo, hr_cur_left(c));
         if (hi < lo) {
             hr_note_at(img->notes, HR_NOTE_DAMAGE, "crashcatcher.bad_region", lo, "a region ends before it begins: the dump is read up to there");
@@ -83,7 +93,7 @@ static enum hr_status regions(struct hr_cursor *c, struct hr_image *img)
         if (hi > lo)
             HR_TRY(hr_image_add(img, s));
     }
-    return HR_OK;
+    return hr_cur_left(c) ? cut_short(img) : HR_OK;
 }
 
 static enum hr_status load_bytes(struct hr_span in, struct hr_image *img)

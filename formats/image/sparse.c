@@ -21,6 +21,8 @@ enum hr_status hr_sparse_add(struct hr_sparse *s, uint64_t addr, const uint8_t *
 {
     if (!n)
         return HR_OK;
+    if (addr > UINT64_MAX - n) /* an address that the user gave can move a record beyond the end of memory */
+        return HR_CORRUPT;
     HR_TRY(hr_u8vec_reserve(&s->data, s->data.n + n));
     memcpy(s->data.v + s->data.n, p, n);
     struct hr_sparse_run *last = s->runs.n ? &s->runs.v[s->runs.n - 1] : NULL;

@@ -18,7 +18,7 @@ struct hr_sparse {
 /* max: bytes of data that can be there at the most (the input's size is a bound for every text format). */
 void hr_sparse_init(struct hr_sparse *s, size_t max);
 void hr_sparse_deinit(struct hr_sparse *s);
-/* Appends; a record that follows its predecessor in memory joins it. HR_LIMIT beyond max. */
+/* Appends; a record that follows its predecessor in memory joins it. HR_LIMIT beyond max, HR_CORRUPT beyond 2^64. */
 enum hr_status hr_sparse_add(struct hr_sparse *s, uint64_t addr, const uint8_t *p, size_t n) HR_MUST;
 /* Adds the segments to the image, which takes the bytes over. */
 enum hr_status hr_sparse_finish(struct hr_sparse *s, struct hr_image *img, const char *name) HR_MUST;

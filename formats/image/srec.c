@@ -16,13 +16,21 @@ static int probe(const struct hr_file *f)
     return 0;
 }
 
+/* Does the count record say as many data records as there were? */
+static bool counts(const uint8_t *r, long n, unsigned type, uint64_t records)
+{
+    unsigned bytes = type - 3;
+    return n == (long)bytes + 2 && hr_load(r + 1, bytes, true) == (records & ((UINT64_C(1) << 8 * bytes) - 1));
+}
+
 static enum hr_status load(const struct hr_file *f, const struct hr_open_options *opt, struct hr_image *img)
 {
     static const uint8_t addr_bytes[10] = {['1'-'0'] = 2, ['2'-'0'] = 3, ['3'-'0'] = 4};
     struct hr_sparse out;
     struct hr_lines l = {f->bytes.p, f->bytes.p + f->bytes.n, 0};
     struct hr_span s;
-    bool end = false;
+    bool end = false, counted = false;
+    uint64_t records = 0;
     hr_sparse_init(&out, f->bytes.n);
     enum hr_status st = *img->format ? HR_OK : hr_raw_arch(img, opt);
     while (st == HR_OK && !end && hr_lines_next(&l, &s)) {
@@ -40,10 +48,14 @@ static enum hr_status load(const struct hr_file *f, const struct hr_open_options
         }
         unsigned ab = addr_bytes[type];
         end = type >= 7;
+        if (type == 5 || type == 6)
+            counted = counts(r, n, type, records);
+        else if (ab)
+            records++, counted = false;
         if (ab && n >= (long)ab + 2)
             st = hr_sparse_add(&out, hr_load(r + 1, ab, true) + (f->has_addr ? f->addr : 0), r + 1 + ab, (size_t)n - ab - 2);
     }
-    if (st == HR_OK && !end) {
+    if (st == HR_OK && !end && !counted) { /* srec_cat writes no end record where there is no start address, but a count */
         img->complete = false;
         hr_note(img->notes, HR_NOTE_DEGRADED, "core.truncated", "the S-record file has no end record: it is cut, and memory may be missing");
     }

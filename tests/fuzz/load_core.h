@@ -65,7 +65,7 @@ static uint64_t look_threads(const struct hr_image *img)
 }
 
 /* Returns something that depends on all that was read, so that nothing is optimised away. */
-__attribute__((unused)) static uint64_t load_core(const uint8_t *data, size_t size)
+__attribute__((unused)) static uint64_t load_at(const uint8_t *data, size_t size, bool has_addr, uint64_t addr)
 {
     struct hr_strs *strs;
     struct hr_notes notes;
@@ -75,7 +75,7 @@ __attribute__((unused)) static uint64_t load_core(const uint8_t *data, size_t si
         return 0;
     hr_notes_init(&notes);
     hr_image_init(&img, strs, &notes);
-    struct hr_file f = {.path = "core", .bytes = {data, size}}, *files[] = {&f};
+    struct hr_file f = {.path = "core", .bytes = {data, size}, .has_addr = has_addr, .addr = addr}, *files[] = {&f};
     static const struct hr_open_options none = {.no_host_files = true}; /* no name of the input is to be opened */
     enum hr_status st = hr_image_load(files, 1, &none, &img);
     if (st == HR_OK) {
@@ -89,5 +89,7 @@ __attribute__((unused)) static uint64_t load_core(const uint8_t *data, size_t si
     hr_strs_destroy(strs);
     return sum + st;
 }
+
+__attribute__((unused)) static uint64_t load_core(const uint8_t *data, size_t size) { return load_at(data, size, false, 0); }
 
 #endif
