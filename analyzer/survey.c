@@ -260,11 +260,14 @@ static enum hr_status heap_sums(struct hr_survey *v)
             k++;
         if (k == v->regions.n)
             break;
-        struct hr_survey_region *r = &v->regions.v[k];
-        if (at < r->addr || r->kind != HR_SV_HEAP)
+        if (h->state[id] != HR_FREE && h->state[id] != HR_CACHED)
             continue;
-        if (h->state[id] == HR_FREE || h->state[id] == HR_CACHED)
-            r->free += size;
+        /* a block can go on in the next piece of its region, where a capture was saved in several */
+        for (size_t i = k; i < v->regions.n && v->regions.v[i].addr < at + size; i++) {
+            struct hr_survey_region *r = &v->regions.v[i];
+            if (r->kind == HR_SV_HEAP)
+                r->free += hr_min(r->addr + r->size, at + size) - hr_max(r->addr, at);
+        }
     }
     for (size_t i = 0; i < v->regions.n; i++) {
         struct hr_survey_region *r = &v->regions.v[i];
@@ -367,15 +370,16 @@ static enum hr_status leftovers(struct hr_survey *v)
 
 /* ---- all ---- */
 
-/* Neighbours that are the same thing become one; a heap region or stack that was cut by another layer stays in pieces. */
+/* Neighbours that are the same thing become one, a heap that lies in two files next to each other too. */
 static void join(struct hr_survey *v)
 {
     size_t k = 0;
     for (size_t i = 0; i < v->regions.n; i++) {
         struct hr_survey_region *r = &v->regions.v[i], *p = k ? &v->regions.v[k - 1] : NULL;
         if (p && p->addr + p->size == r->addr && p->kind == r->kind && p->name == r->name && p->captured == r->captured &&
-            p->region == r->region && p->stack == r->stack && p->kind != HR_SV_HEAP && p->kind != HR_SV_STACK) {
+            p->region == r->region && p->stack == r->stack && (p->kind != HR_SV_HEAP || p->region != HR_NONE) && p->kind != HR_SV_STACK) {
             p->size += r->size;
+            p->free += r->free;
             p->used = p->used == HR_NONE64 || r->used == HR_NONE64 ? HR_NONE64 : p->used + r->used;
         } else {
             v->regions.v[k++] = *r;

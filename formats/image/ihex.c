@@ -1,5 +1,7 @@
 /* Intel HEX: ":LLAAAATT…CC" lines; types 00 data, 01 end, 02/04 upper address, 03/05 start. Gaps are normal, order is not
  * guaranteed. Layout: Intel's specification of 1988, checked against objcopy's and srec_cat's output. */
+#include <string.h>
+
 #include "analyzer/base/esc.h"
 #include "formats/image/sparse.h"
 
@@ -37,13 +39,20 @@ static enum hr_status record(struct hr_sparse *out, const uint8_t *r, uint64_t *
     }
 }
 
+/* A damaged line may have been a 02 or 04 record, or have swallowed one: then nobody knows where the data behind it belongs. */
+static bool may_be_upper(struct hr_span line)
+{
+    enum { UPPER = 15 }; /* ":02000004UUUUCC" */
+    return line.n <= UPPER || memchr(line.p + 1, ':', line.n - 1);
+}
+
 static enum hr_status load(const struct hr_file *f, const struct hr_open_options *opt, struct hr_image *img)
 {
     struct hr_sparse out;
     struct hr_lines l = {f->bytes.p, f->bytes.p + f->bytes.n, 0};
     struct hr_span s;
     uint64_t upper = f->has_addr ? f->addr : 0;
-    bool end = false;
+    bool end = false, lost = false;
     hr_sparse_init(&out, f->bytes.n);
     enum hr_status st = img->format && *img->format ? HR_OK : hr_raw_arch(img, opt);
     while (st == HR_OK && !end && hr_lines_next(&l, &s)) {
@@ -58,8 +67,15 @@ static enum hr_status load(const struct hr_file *f, const struct hr_open_options
             hr_note_at(img->notes, HR_NOTE_DEGRADED, "ihex.bad_record", l.number, "line %u of the Intel HEX file is damaged (%s) and was left out", l.number,
                        n >= 5 && n == r[0] + 5 ? "wrong checksum" : "no record");
             img->complete = false;
+            if (!lost && may_be_upper(s)) {
+                lost = true;
+                hr_note_at(img->notes, HR_NOTE_DAMAGE, "ihex.address_lost", l.number, "line %u may have been the one that says where the next lines belong: they are left out up to the next such line", l.number);
+            }
             continue;
         }
+        lost &= r[3] != 2 && r[3] != 4;
+        if (lost && r[3] == 0)
+            continue;
         st = record(&out, r, &upper, &end);
     }
     if (st == HR_OK && !end) {

@@ -78,6 +78,8 @@ static enum hr_status unlog(const struct hr_file *f, struct hr_image *img, struc
             img->complete = false;
             return HR_OK;
         }
+        if (!got)
+            continue;
         HR_TRY(hr_u8vec_reserve(out, out->n + (size_t)got));
         memcpy(out->v + out->n, row, (size_t)got);
         out->n += (size_t)got;

@@ -76,7 +76,7 @@ static void srec(struct out *o)
     srec_record(o, '0', 2, 0, (const uint8_t *)"heap", 4);
     srec_record(o, '3', 4, BASE, ram, 32);
     srec_record(o, '3', 4, 0xfffffff0, ram + 32, 16);
-    srec_record(o, '2', 3, 0x123456, ram, 8);
+    srec_record(o, '2', 3, 0x123456, ram, 12);
     srec_record(o, '1', 2, 0xfffc, ram, 4);
     srec_record(o, '5', 2, 4, ram, 0);
     srec_record(o, '7', 4, BASE, ram, 0);
