@@ -17,7 +17,7 @@ uint64_t hr_py_word_at(const struct hr_py *py, uint64_t addr)
     return hr_image_word(py->img, addr, &v) ? v : 0;
 }
 
-enum { MAX_DEQUE_BLOCKS = 1 << 26 };
+enum { MAX_DEQUE_BLOCKS = 1 << 26, MAX_STATIC_KEYS = 4096 };
 
 /* n words from addr, each NULL or an object. Bounded by what lies together in the image. */
 void hr_py_give_array(const struct hr_py_out *o, uint64_t addr, uint64_t n, uint8_t surety)
@@ -99,7 +99,7 @@ bool hr_py_read_keys(const struct hr_py *py, uint64_t at, struct hr_py_keys *k)
     uint64_t left = hr_py_block_left(py, at);
     if (left && (head + index > left || k->n > (left - head - index) / k->each))
         return false;
-    return left || k->n <= 4096; /* static keys tables are those of empty dicts and of frozen modules */
+    return left || k->n <= MAX_STATIC_KEYS; /* static keys tables are those of empty dicts and of frozen modules */
 }
 
 /* Where the values of a split table start; 0: combined. */
@@ -117,9 +117,9 @@ static void items2(struct hr_py *py, uint64_t dict, hr_py_pair_fn *fn, void *ctx
     uint64_t table = hr_py_word(py->c, dict, HR_PY_DICT_TABLE), n = hr_py_word(py->c, dict, HR_PY_DICT_MASK) + 1;
     bool small = table == dict + (uint64_t)py->c->at[HR_PY_DICT_SMALLTABLE];
     uint64_t left = small ? 8 * 3 * word : hr_py_block_left(py, table);
-    if (left && n > left / (3u * word))
-        n = left / (3u * word);
-    for (uint64_t i = 0; i < n && i < 1ull << 32; i++) {
+    /* in no block: no size but what the dict says of itself, and that is believed no further than of a static table */
+    n = hr_min(n, left ? left / (3u * word) : MAX_STATIC_KEYS);
+    for (uint64_t i = 0; i < n; i++) {
         uint64_t key = hr_py_word_at(py, table + i * 3 * word + word), value = hr_py_word_at(py, table + i * 3 * word + 2 * word);
         if (key && value && !fn(ctx, key, value))
             return;
