@@ -315,7 +315,8 @@ static bool has_locals(const struct hr_session *s)
 
 struct entries { uint32_t *v, sure, n; }; /* first the sure ones */
 
-/* Leaked blocks are dominated too: the leak heads are entries of their own, so "retained" of a leak is what it holds. */
+/* Leaked blocks are dominated too: the leak heads are entries of their own, so "retained" of a leak is what it holds; but what they still
+ * point at of the living is not theirs. */
 static enum hr_status dominator_entries(struct hr_session *s, struct entries *ret)
 {
     HR_TRY(hr_session_reach(s));
@@ -327,9 +328,9 @@ static enum hr_status dominator_entries(struct hr_session *s, struct entries *re
     for (uint32_t i = 0; i < s->nentries; i++)
         if (!locals || !unsure_root(s, s->entries[i]))
             e[n++] = s->entries[i];
+    ret->sure = n;
     for (size_t i = 0; i < s->leaks->list.n; i++)
         e[n++] = s->leaks->list.v[i].head;
-    ret->sure = n;
     for (uint32_t i = 0; locals && i < s->nentries; i++)
         if (unsure_root(s, s->entries[i]))
             e[n++] = s->entries[i];
@@ -338,7 +339,7 @@ static enum hr_status dominator_entries(struct hr_session *s, struct entries *re
     return HR_OK;
 }
 
-/* What only unsure entries reach, by itself: edges from there to what is surely held do not count. */
+/* What only unsure entries and leaks reach, by itself: edges from there to what is surely held do not count. */
 static enum hr_status dominate_rest(struct hr_session *s, const struct entries *e)
 {
     if (e->n == e->sure)
