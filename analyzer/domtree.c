@@ -67,19 +67,40 @@ static int by_retained(const void *a, const void *b)
     return x->node < y->node ? -1 : x->node > y->node;
 }
 
-static void add(const struct hr_session *s, struct hr_domgroup *g, uint32_t node)
+static void add(const struct hr_session *s, struct hr_domgroup *g, uint32_t node, bool below)
 {
     const struct hr_heap *h = s->heap;
     g->count++;
     g->bytes += hr_node_is_root(h, node) ? 0 : hr_block_size(h, node);
+    if (below)
+        return;
     g->retained += s->retained[node];
     if (s->retained[node] > s->retained[g->node])
         g->node = node;
 }
 
+/* What hangs below members from `at` on and is of their own group. */
+static enum hr_status add_below(struct hr_session *s, const struct hr_domtree *t, size_t at, uint32_t g, struct hr_u32vec *of, struct hr_domlevel *ret)
+{
+    uint64_t key = ret->group.v[g].key;
+    for (; at < ret->member.n; at++) {
+        uint32_t from = ret->member.v[at];
+        for (uint32_t k = t->first[from]; k < t->first[from + 1]; k++) {
+            uint64_t other;
+            HR_TRY(key_of(s, t, t->child[k], false, &other));
+            if (other != key)
+                continue;
+            add(s, &ret->group.v[g], t->child[k], true);
+            HR_TRY(hr_u32vec_push(of, g));
+            HR_TRY(hr_u32vec_push(&ret->member, t->child[k]));
+        }
+    }
+    return HR_OK;
+}
+
 /* Which group each child is in, in `of`; the groups' sums. */
-static enum hr_status sort_out(struct hr_session *s, const struct hr_domtree *t, const uint32_t *nodes, size_t n, struct hr_u32vec *of,
-                               struct hr_map *index, struct hr_domlevel *ret)
+static enum hr_status sort_out(struct hr_session *s, const struct hr_domtree *t, const uint32_t *nodes, size_t n, uint64_t above,
+                               struct hr_u32vec *of, struct hr_map *index, struct hr_domlevel *ret)
 {
     for (size_t i = 0; i < n; i++)
         for (uint32_t k = t->first[nodes[i]]; k < t->first[nodes[i] + 1]; k++) {
@@ -89,13 +110,17 @@ static enum hr_status sort_out(struct hr_session *s, const struct hr_domtree *t,
             if (!s->retained[node])
                 continue;
             HR_TRY(key_of(s, t, node, nodes[i] == t->n, &key));
+            if (above && key == above)
+                continue;
             HR_TRY(hr_map_slot(index, key, (uint32_t)ret->group.n, &at, &was));
             if (!was)
                 HR_TRY(hr_domgroupvec_push(&ret->group, (struct hr_domgroup){.node = node, .key = key, .leaked = key >> 61 & 1}));
             uint32_t g = *at;
-            add(s, &ret->group.v[g], node);
+            add(s, &ret->group.v[g], node, false);
             HR_TRY(hr_u32vec_push(of, g));
             HR_TRY(hr_u32vec_push(&ret->member, node));
+            if (!(key >> 62)) /* not of roots */
+                HR_TRY(add_below(s, t, ret->member.n - 1, g, of, ret));
         }
     return HR_OK;
 }
@@ -119,13 +144,14 @@ static enum hr_status place(struct hr_domlevel *l, const struct hr_u32vec *of)
     return HR_OK;
 }
 
-enum hr_status hr_domlevel_of(struct hr_session *s, const struct hr_domtree *t, const uint32_t *nodes, size_t n, struct hr_domlevel *ret)
+enum hr_status hr_domlevel_of(struct hr_session *s, const struct hr_domtree *t, const uint32_t *nodes, size_t n, uint64_t above,
+                              struct hr_domlevel *ret)
 {
     struct hr_u32vec of = {.max = t->n};
     struct hr_map index;
     *ret = (struct hr_domlevel){.member = {.max = t->n}, .group = {.max = t->n}};
     hr_map_init(&index, t->n);
-    enum hr_status st = sort_out(s, t, nodes, n, &of, &index, ret);
+    enum hr_status st = sort_out(s, t, nodes, n, above, &of, &index, ret);
     if (st == HR_OK)
         st = place(ret, &of);
     if (ret->group.n)

@@ -17,7 +17,8 @@ enum hr_status hr_domtree_init(struct hr_domtree *t, const uint32_t *idom, uint3
 enum hr_status hr_domtree_names(struct hr_domtree *t, const struct hr_session *s) HR_MUST;
 void hr_domtree_deinit(struct hr_domtree *t);
 
-/* Siblings of one kind: roots of one name, blocks of one type (or of one unnamed group). */
+/* Siblings of one kind: roots of one name, blocks of one type (or of one unnamed group), and what hangs below these of the same kind: a
+ * linked list or a search tree is one group, not a level per link. */
 struct hr_domgroup {
     hr_id node;              /* the one that retains most */
     uint64_t key;
@@ -27,8 +28,10 @@ struct hr_domgroup {
 };
 HR_VEC(hr_domgroupvec, struct hr_domgroup)
 struct hr_domlevel { struct hr_u32vec member; struct hr_domgroupvec group; /* most retained first */ };
-/* All children of nodes[0..n), put together. n at most the number of nodes. The caller calls hr_domlevel_deinit(). */
-enum hr_status hr_domlevel_of(struct hr_session *s, const struct hr_domtree *t, const uint32_t *nodes, size_t n, struct hr_domlevel *ret) HR_MUST;
+/* All children of nodes[0..n), put together, without those of the group `above` itself (its key; 0: none). n at most the number of nodes.
+ * The caller calls hr_domlevel_deinit(). */
+enum hr_status hr_domlevel_of(struct hr_session *s, const struct hr_domtree *t, const uint32_t *nodes, size_t n, uint64_t above,
+                              struct hr_domlevel *ret) HR_MUST;
 /* What a group at the top of the tree is, for people: a root's name, "5,000 x struct node", "leaked: ...". Returns buf. */
 char *hr_domgroup_name(struct hr_session *s, const struct hr_domtree *t, const struct hr_domgroup *g, char *buf, size_t cap);
 void hr_domlevel_deinit(struct hr_domlevel *l);

@@ -189,7 +189,7 @@ static void print_holders(struct hr_cli *c)
     if (st == HR_OK)
         st = hr_domtree_names(&tree, s);
     if (st == HR_OK)
-        st = hr_domlevel_of(s, &tree, &s->graph->n, 1, &top);
+        st = hr_domlevel_of(s, &tree, &s->graph->n, 1, 0, &top);
     if (st == HR_OK && top.group.n && top.group.v[0].retained >= whole / 20) {
         struct hr_tab *t = hr_tab_create(&c->out, heads, "rrl", 3);
         hr_outf(&c->out, "\n");

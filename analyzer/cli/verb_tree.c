@@ -100,36 +100,10 @@ static void others(struct walk *w)
     row_text(w, bytes, UINT64_MAX, name);
 }
 
-/* Down a chain of blocks of one type, each holding nearly all through the next: a linked list is one row, not a level per link. */
-static uint32_t end_of_chain(const struct walk *w, uint32_t node, uint64_t *links, uint64_t *retained)
-{
-    const struct hr_session *s = w->c->s;
-    for (*links = 0; node < s->heap->n; ++*links) {
-        uint32_t best = HR_NONE;
-        for (uint32_t k = w->tree.first[node]; k < w->tree.first[node + 1]; k++)
-            if (best == HR_NONE || s->retained[w->tree.child[k]] > s->retained[best])
-                best = w->tree.child[k];
-        if (best == HR_NONE || s->retained[best] < w->least || s->retained[best] < s->retained[node] / 2 || hr_hist_key(s, best) != hr_hist_key(s, node))
-            break;
-        if (!*links)
-            *retained = s->retained[best];
-        node = best;
-    }
-    return node;
-}
-
-static enum hr_status descend(struct walk *w, const uint32_t *nodes, size_t n)
+static enum hr_status descend(struct walk *w, const uint32_t *nodes, size_t n, uint64_t above)
 {
     struct hr_domlevel *l = &w->level[w->depth];
-    uint64_t links = 0, chain = 0;
-    uint32_t last = n == 1 && !w->j ? end_of_chain(w, nodes[0], &links, &chain) : HR_NONE;
-    char name[64];
-    if (links > 2) {
-        snprintf(name, sizeof name, "[%s more, each in the one above]", hr_cli_count(w->c, links));
-        row_text(w, chain, UINT64_MAX, name);
-        nodes = &last;
-    }
-    enum hr_status st = hr_domlevel_of(w->c->s, &w->tree, nodes, n, l);
+    enum hr_status st = hr_domlevel_of(w->c->s, &w->tree, nodes, n, above, l);
     w->at[w->depth] = 0;
     w->shown[w->depth] = st == HR_OK ? worth(w, l) : 0;
     return st;
@@ -138,7 +112,7 @@ static enum hr_status descend(struct walk *w, const uint32_t *nodes, size_t n)
 /* Depth first, an explicit stack of levels. */
 static enum hr_status walk(struct walk *w)
 {
-    enum hr_status st = descend(w, &w->start, 1);
+    enum hr_status st = descend(w, &w->start, 1, 0);
     char name[2048];
     while (st == HR_OK) {
         struct hr_domlevel *l = &w->level[w->depth];
@@ -160,7 +134,7 @@ static enum hr_status walk(struct walk *w)
             continue;
         }
         w->depth++;
-        st = descend(w, l->member.v + g->first, g->count);
+        st = descend(w, l->member.v + g->first, g->count, g->key);
     }
     for (unsigned d = 0; d <= w->depth; d++)
         hr_domlevel_deinit(&w->level[d]);

@@ -28,13 +28,15 @@ def native():
         seen = sum(shared) if name == "g_shared" else top[name]["retained"]
         hr.eq(seen, told[name], f"{name} retains what was allocated for it")
     items = [n for n in nodes([top["g_table"]]) if n.get("type") == "struct item"]
-    hr.ok(any(n["count"] == told["g_table_items"] for n in items), "items of the table side by side are one row", [n["count"] for n in items])
+    hr.ok(any(n["count"] == told["g_table_items"] for n in items), "items of the table, side by side and one below the other, are one row", [n["count"] for n in items])
+    items = [n for n in nodes([top["g_list"]]) if n.get("type") == "struct item"]
+    hr.eq([n["count"] for n in items], [told["g_list_items"]], "a linked list is one row")
     hr.ok(all(sum(c["retained"] for c in n["children"]) + n["bytes"] <= n["retained"] for n in nodes(doc["tree"])), "no row is less than its parts")
     hr.ok(sum(n["retained"] for n in doc["tree"]) <= doc["bytes"], "the rows at the top are no more than the heap")
     used = [b for b in hr.heapray("blocks", core, "--ndjson", "--state", "used").ndjson()[1]]
     hr.eq(doc["bytes"], sum(b["size"] for b in used), "the whole is what is in use")
 
-    one = top["g_list"]["children"][0]
+    one = top["g_table"]["children"][0]
     below = hr.heapray("tree", core, one["addr"], "--json")
     hr.eq(below.json()["bytes"], one["retained"], "from an address on: the same bytes")
     text = hr.heapray("tree", core, env={"COLUMNS": "60"})

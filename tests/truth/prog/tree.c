@@ -65,7 +65,7 @@ int main(void)
     say("g_list");
     make_table();
     say("g_table");
-    printf("g_table_items %d\nready\n", 300);
+    printf("g_table_items %d\ng_list_items %d\nready\n", 300 + 100, 700);
     pause();
     return 0;
 }
