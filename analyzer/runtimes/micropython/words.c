@@ -104,7 +104,7 @@ void hr_mp_find_repr(struct hr_mp *mp)
         }
     }
     for (unsigned r = HR_MP_A_OLD; r < HR_MP_NREPR; r++)
-        if (n[r] > best) {
+        if (n[r] > best && !(mp->split_names && (r == HR_MP_A_OLD || r == HR_MP_B_OLD || r == HR_MP_C_OLD))) { /* 1.19 had the newer ones */
             best = n[r];
             mp->repr = r;
         }
