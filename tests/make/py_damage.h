@@ -102,23 +102,30 @@ static void damage_heal(struct damage *d, uint32_t at) { memcpy(d->p + 8ull * at
 static const char *const damage_verbs[][4] = {
     {"py", "gc"}, {"py", "gc", "--json"}, {"py", "refs"}, {"py", "stacks"}, {"py", "tasks"}, {"py", "memory"}, {"py", "types"}, {"objects", "--limit=0", "--show-contents"},
     {"objects", "--json", "--limit=0", "--show-contents"}, {"strings", "--limit=0"}, {"dups"}, {"check"}, {"top", "--retained"}, {"tree"}, {"info"}, {"py", "stacks", "--json"},
-    {"py", "memory", "--json"},
+    {"py", "memory", "--json"}, {"show", "@"}, {"path", "@"}, {"dups", "--json"}, {"blocks", "--limit=0"}, {"py", "refs", "--json"},
 };
 enum { DAMAGE_VERBS = sizeof damage_verbs / sizeof damage_verbs[0] };
 
-/* The command line over the file. Returns its exit status. */
-static int damage_look(const struct damage *d, unsigned verb)
+/* The command line over the file; `which` pointer stands for "@". Returns its exit status. */
+static int damage_look(const struct damage *d, unsigned verb, uint32_t which)
 {
-    char *argv[16] = {(char *)"heapray"};
+    char address[24], *argv[16] = {(char *)"heapray"};
+    snprintf(address, sizeof address, "0x%llx", (unsigned long long)damage_get(d->core.p, 8ull * d->pointer[which % d->npointers]));
     int n = 1, two = !strcmp(damage_verbs[verb][0], "py") ? 2 : 1;
     for (int i = 0; i < 4 && damage_verbs[verb][i]; i++) {
-        argv[n++] = (char *)damage_verbs[verb][i];
+        argv[n++] = strcmp(damage_verbs[verb][i], "@") ? (char *)damage_verbs[verb][i] : address;
         if (i + 1 == two)
             argv[n++] = (char *)d->path;
     }
     argv[n++] = (char *)"--no-sandbox"; /* a sanitizer needs more than the filter allows */
     argv[n++] = (char *)"--no-types";
     return heapray_main(n, argv);
+}
+
+/* Is it a status that says something? An address in no block is a wrong argument. */
+static bool damage_fine(int code, unsigned verb)
+{
+    return code == 0 || code == 1 || code == 3 || code == 4 || (code == 2 && damage_verbs[verb][1] && !strcmp(damage_verbs[verb][1], "@"));
 }
 
 #endif
