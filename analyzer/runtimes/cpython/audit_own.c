@@ -7,9 +7,20 @@
 #include "analyzer/runtimes/cpython/scan.h"
 
 /* ---- once ---- */
-static bool c_module(const struct hr_py *py, uint64_t module)
+/* 2.7 does not say; built-in ones have no file, others a shared object. */
+static bool c_module_2(struct hr_py *py, uint64_t module)
 {
-    return py->minor >= 0x0300 && hr_py_word_at(py, module + (uint64_t)py->c->at[HR_PY_MODULE_DICT] + py->img->word) != 0; /* md_def */
+    char file[1024];
+    uint64_t at = hr_py_dict_get(py, hr_py_word(py->c, module, HR_PY_MODULE_DICT), "__file__");
+    size_t n = at && hr_py_text(py, at, file, sizeof file) ? strlen(file) : 0;
+    return !at || (n > 3 && !strcmp(file + n - 3, ".so"));
+}
+
+static bool c_module(struct hr_py *py, uint64_t module)
+{
+    if (py->minor < 0x0300)
+        return c_module_2(py, module);
+    return hr_py_word_at(py, module + (uint64_t)py->c->at[HR_PY_MODULE_DICT] + py->img->word) != 0; /* md_def */
 }
 
 static bool c_type(const struct hr_py *py, uint64_t dealloc, uint64_t type)

@@ -198,6 +198,9 @@ void hr_py_refs(struct hr_py *py, uint64_t addr, const struct hr_py_type *t, hr_
 typedef bool hr_py_pair_fn(void *ctx, uint64_t key, uint64_t value);
 void hr_py_dict_items(struct hr_py *py, uint64_t dict, hr_py_pair_fn *fn, void *ctx);
 
+/* The value of a str key in a dict; 0: not there. */
+uint64_t hr_py_dict_get(struct hr_py *py, uint64_t dict, const char *key);
+
 /* ---- values.c ---- */
 /* str (or 2.7 str/unicode) as UTF-8, cut to cap; false when it is no string or absent. */
 bool hr_py_text(struct hr_py *py, uint64_t addr, char *buf, size_t cap);

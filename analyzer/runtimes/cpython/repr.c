@@ -371,6 +371,8 @@ static void other(struct writer *w, uint64_t addr, const struct hr_py_type *t, c
         named = hr_py_word(w->py->c, addr, hr_py_has(w->py->c, HR_PY_FUNC_QUALNAME) ? HR_PY_FUNC_QUALNAME : HR_PY_FUNC_NAME);
     else if (t->kind == HR_PK_MODULE && hr_py_has(w->py->c, HR_PY_MODULE_NAME))
         named = hr_py_word(w->py->c, addr, HR_PY_MODULE_NAME);
+    else if (t->kind == HR_PK_MODULE)
+        named = hr_py_dict_get(w->py, hr_py_word(w->py->c, addr, HR_PY_MODULE_DICT), "__name__");
     else if (t->kind == HR_PK_CODE)
         named = hr_py_word(w->py->c, addr, HR_PY_CODE_NAME);
     /* numpy.ufunc: four ints, two pointers, two ints, then the name */

@@ -152,3 +152,23 @@ uint64_t hr_py_len(struct hr_py *py, uint64_t addr, const struct hr_py_type *t)
     default: return hr_py_buffer_len(py, addr, t);
     }
 }
+
+struct lookup { struct hr_py *py; const char *key; uint64_t value; };
+
+static bool look_up(void *ctx, uint64_t key, uint64_t value)
+{
+    struct lookup *l = ctx;
+    char text[128];
+    if (!hr_py_text(l->py, key, text, sizeof text) || strcmp(text, l->key))
+        return true;
+    l->value = value;
+    return false;
+}
+
+uint64_t hr_py_dict_get(struct hr_py *py, uint64_t dict, const char *key)
+{
+    struct lookup l = {py, key, 0};
+    if (dict)
+        hr_py_dict_items(py, dict, look_up, &l);
+    return l.value;
+}
