@@ -91,13 +91,14 @@ static enum hr_status walk(void *self, uint64_t cookie, struct hr_builder *b)
 {
     struct dl *a = self;
     uint64_t w = a->img->word, stop = hr_min(a->top, a->end), size;
-    (void)cookie;
-    for (uint64_t at = a->base; at < stop; at += size) {
+    for (uint64_t at = a->base; !cookie && at < stop; at += size) {
         size = size_at(a, at);
         if (size >= 4 * w) /* smaller: a fencepost */
             HR_TRY(hr_emit(b, at + 2 * w, size - w, is_free(a, at, size) ? HR_FREE : HR_USED));
     }
     size = size_at(a, a->top);
+    if (!cookie && a->end < a->top)
+        return HR_OK;
     if (size > 2 * w)
         HR_TRY(hr_emit(b, a->top + 2 * w, size - 2 * w, HR_FREE));
     struct hr_arena *row = hr_builder_arena_at(b, a->arena);
@@ -131,7 +132,12 @@ static enum hr_status settle(struct dl *a, struct hr_allocator_in *in)
     const struct hr_sym *var = hr_emb_break(in, &(struct hr_u64vec){.v = &stop, .n = 1}, own_names, &brk);
     if (var)
         HR_TRY(hr_builder_own(in->builder, var->addr, var->size));
-    return hr_builder_region(in->builder, a->base, stop - a->base, a->arena, walk, a, 0);
+    if (a->end >= a->top)
+        return hr_builder_region(in->builder, a->base, stop - a->base, a->arena, walk, a, 0);
+    /* what cannot be read is left to the unexplained memory, whose pointers count: what is held from there is not lost */
+    if (a->end > a->base)
+        HR_TRY(hr_builder_region(in->builder, a->base, a->end + w - a->base, a->arena, walk, a, 0));
+    return hr_builder_region(in->builder, a->top, stop - a->top, a->arena, walk, a, 1);
 }
 
 static void close(void *self)

@@ -24,6 +24,7 @@ struct nano {
     struct hr_u64vec free;      /* chunk addresses, ascending */
     uint32_t arena;
     bool corrupt;
+    bool broken;                /* the free list does not come to its end */
 };
 
 static const char *const own_names[] = {
@@ -39,14 +40,29 @@ static void damage(struct nano *a, const char *code, uint64_t at, const char *wh
     hr_note_at(a->notes, HR_NOTE_DAMAGE, code, at, "%s heap: %s at 0x%llx", name_of(a), what, (unsigned long long)at);
 }
 
+/* A free chunk not far behind the end of the captured memory that the heap begins in: RAM was cut short, the list is good. */
+static bool beyond_capture(const struct nano *a, uint64_t chunk)
+{
+    enum { FAR = 16 << 20 }; /* no microcontroller has that much RAM in one piece */
+    const struct hr_segment *s = hr_image_find(a->img, a->start, NULL);
+    uint64_t end = s ? s->addr + s->bytes.n : 0;
+    return s && !(chunk & (a->img->word - 1)) && chunk >= end && chunk - end < FAR && !hr_image_find(a->img, chunk, NULL);
+}
+
 /* The free list: ascending, so a list that does not ascend is smashed or a loop. */
 static enum hr_status read_free(struct nano *a, uint64_t head)
 {
     uint64_t w = a->img->word, at = head, next, last = 0;
     while (at && a->free.n < HR_EMB_MAX_CHUNKS) {
         uint64_t chunk = at - a->link;
+        if (chunk > last && beyond_capture(a, chunk)) {
+            hr_note_at(a->notes, HR_NOTE_DEGRADED, "heap.not_captured", chunk, "%s heap: it goes on at 0x%llx, which the image does not hold",
+                       name_of(a), (unsigned long long)chunk);
+            return HR_OK;
+        }
         if (chunk < a->start || chunk <= last || !hr_image_word(a->img, chunk + w, &next)) {
             damage(a, "heap.corrupt.free-list", at, "the free list leads out of order");
+            a->broken = true;
             return HR_OK;
         }
         HR_TRY(hr_u64vec_push(&a->free, chunk));
@@ -120,14 +136,35 @@ static uint64_t next_free(const struct nano *a, uint64_t at, uint64_t end)
     return end;
 }
 
+/* Chunks from the last bound on. */
+static enum hr_status follow(const struct nano *a, uint64_t limit, struct hr_u64vec *out)
+{
+    uint64_t at = out->v[out->n - 1];
+    for (uint64_t size; out->n < HR_EMB_MAX_CHUNKS && (size = size_at(a, at, limit)); ) {
+        at += size;
+        HR_TRY(hr_u64vec_push(out, at));
+    }
+    return HR_OK;
+}
+
 /* Where chunks can begin, from the start on, as long as they make sense. */
 static enum hr_status read_bounds(const struct nano *a, uint64_t limit, struct hr_u64vec *out)
 {
     uint64_t at = a->start;
     HR_TRY(hr_u64vec_push(out, at));
-    for (uint64_t size; out->n < HR_EMB_MAX_CHUNKS && (size = size_at(a, at, limit)); ) {
-        at += size;
+    return follow(a, limit, out);
+}
+
+/* Behind a smashed size the walk goes on at the next free chunk, if the list is good: the heap does not end before it. */
+static enum hr_status resume_bounds(const struct nano *a, struct hr_u64vec *out)
+{
+    for (size_t i = 0; i < a->free.n && !a->broken && out->n < HR_EMB_MAX_CHUNKS; i++) {
+        uint64_t at = a->free.v[i];
+        const struct hr_segment *s = at > out->v[out->n - 1] ? hr_image_find(a->img, at, NULL) : NULL;
+        if (!s || !size_at(a, at, s->addr + s->bytes.n))
+            continue;
         HR_TRY(hr_u64vec_push(out, at));
+        HR_TRY(follow(a, s->addr + s->bytes.n, out));
     }
     return HR_OK;
 }
@@ -149,6 +186,12 @@ static enum hr_status walk(void *self, uint64_t cookie, struct hr_builder *b)
             damage(a, "heap.corrupt.free-list", a->free.v[f++], "a free chunk lies inside another chunk");
         bool is_free = f < a->free.n && a->free.v[f] == at;
         size = size_at(a, at, a->end);
+        if (!size && !hr_image_peek(a->img, at, 1).n) {
+            hr_note_at(a->notes, HR_NOTE_DEGRADED, "heap.not_captured", at, "%s heap: the image does not hold 0x%llx; up to the next free chunk nothing is known",
+                       name_of(a), (unsigned long long)at);
+            size = next_free(a, at, a->end) - at;
+            continue;
+        }
         if (!size) {
             damage(a, "heap.corrupt.size", at, "the size of the chunk makes no sense; up to the next free chunk nothing is known");
             size = next_free(a, at, a->end) - at;
@@ -203,8 +246,9 @@ static enum hr_status find_end(struct nano *a, struct hr_allocator_in *in, const
         snprintf(how, cap, "__malloc_free_list and __malloc_sbrk_top by symbol");
         return HR_OK;
     }
+    uint64_t least = a->free.n && !a->broken ? a->free.v[a->free.n - 1] : a->start; /* a variable that leads into the heap is no break */
     const struct hr_sym *brk = hr_emb_break(in, bounds, own_names, &end);
-    if (brk && end > a->start) {
+    if (brk && end > least) {
         a->end = end;
         snprintf(how, cap, "__malloc_free_list by symbol; program break in %.60s", brk->name);
         return hr_builder_own(in->builder, brk->addr, brk->size);
@@ -216,6 +260,20 @@ static enum hr_status find_end(struct nano *a, struct hr_allocator_in *in, const
     return HR_OK;
 }
 
+/* Only the list says what is free. Where it breaks off nobody can tell used from free any more: what lies behind its last good
+ * member is left to the unexplained memory, whose pointers count, so that nothing is called lost that is held from there. */
+static void give_up_rest(struct nano *a)
+{
+    if (!a->broken || a->flagged)
+        return;
+    uint64_t last = a->free.n ? a->free.v[a->free.n - 1] : a->start, to = last + (a->free.n ? size_at(a, last, a->end) : 0);
+    if (to >= a->end)
+        return;
+    a->end = to;
+    hr_note_at(a->notes, HR_NOTE_DEGRADED, "heap.not_read", to, "%s heap: from 0x%llx on used and free chunks cannot be told apart: none are reported there",
+               name_of(a), (unsigned long long)to);
+}
+
 static enum hr_status settle(struct nano *a, struct hr_allocator_in *in, uint64_t head, struct hr_u64vec *bounds)
 {
     char how[160];
@@ -225,9 +283,11 @@ static enum hr_status settle(struct nano *a, struct hr_allocator_in *in, uint64_
     HR_TRY(read_bounds(a, s->addr + s->bytes.n, bounds));
     HR_TRY(decide_flag(a, in, head, s->addr + s->bytes.n, bounds));
     decide_link(a, head, bounds);
-    HR_TRY(find_end(a, in, bounds, how, sizeof how));
     HR_TRY(read_free(a, head));
+    HR_TRY(resume_bounds(a, bounds));
+    HR_TRY(find_end(a, in, bounds, how, sizeof how));
     HR_TRY(read_buckets(a));
+    give_up_rest(a);
     HR_TRY(hr_emb_declare(in, name_of(a), a->flagged ? "2026" : a->link ? "1.8.7+" : "", how, (uint8_t)__builtin_ctz(a->img->word), 0, &a->arena));
     HR_TRY(hr_emb_own(in, own_names));
     if (a->pico) /* picolibc's sbrk(); a program's own of that name is skipped by what it holds */
