@@ -8,10 +8,29 @@
 
 enum { MAX_TEXT = 200, MAX_DIGITS = 64, MAX_ITEMS = 4 };
 
+static int64_t number(const struct hr_mp *mp, uint64_t o, unsigned field)
+{
+    uint64_t w = hr_mp_field(mp, o, field);
+    return mp->word == 8 ? (int64_t)w : (int32_t)(uint32_t)w;
+}
+
+/* start, stop, step as plain numbers. */
+static uint64_t range_len(const struct hr_mp *mp, uint64_t o)
+{
+    int64_t start = number(mp, o, 1), stop = number(mp, o, 2), step = number(mp, o, 3);
+    if (!step)
+        return UINT64_MAX; /* cannot be */
+    if (step > 0 ? stop <= start : stop >= start)
+        return 0;
+    uint64_t way = step > 0 ? (uint64_t)stop - (uint64_t)start : (uint64_t)start - (uint64_t)stop;
+    return (way - 1) / (step > 0 ? (uint64_t)step : 0 - (uint64_t)step) + 1;
+}
+
 uint64_t hr_mp_len(const struct hr_mp *mp, uint64_t o, uint32_t type)
 {
     switch (mp->types.v[type].kind) {
     case HR_MPK_TUPLE: return hr_mp_field(mp, o, 1);
+    case HR_MPK_RANGE: return range_len(mp, o);
     case HR_MPK_LIST:
     case HR_MPK_SET:
     case HR_MPK_STR:

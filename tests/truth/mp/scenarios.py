@@ -47,6 +47,21 @@ except ValueError as e:
 for x in (a_list, a_list[1], a_tuple, a_dict, a_set, a_bytes, an_array, big, outer, closure, g, node, method, failure, Node, Child):
     obj(x)
 ''',
+    "shapes": '''
+try:
+    from collections import namedtuple
+except ImportError:
+    from ucollections import namedtuple
+P = namedtuple("P", ("aa", "bb"))
+point = P([1], "y" * 9)
+table = {"a": 1, "bb": point}
+table[3] = table
+a_list = [1, 2, point, 4][1:3]
+for x in (point, P(1, 2), range(2, 11, 3), range(9, 0, -4), range(3, 3), table, a_list):
+    obj(x)
+x = None
+gone = [point]; gone.append(gone); gone = [[i] for i in range(5)]; gone = None
+''',
     "shrunk": '''
 table = {}
 for i in range(20):
