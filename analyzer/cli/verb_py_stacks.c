@@ -1,5 +1,6 @@
 /* Verbs of a Python image: `py stacks`, `py tasks`. */
 #include <stdio.h>
+#include <string.h>
 
 #include "analyzer/cli/py_cli.h"
 #include "analyzer/runtimes/cpython/stacks.h"
@@ -74,11 +75,78 @@ static void frame_head_text(struct printer *p, uint32_t k, const struct hr_py_fr
     hr_outf(&p->c->out, ":%u\n", hr_py_frame_line(&p->w, f));
 }
 
+/* ---- the native frames between the Python ones ---- */
+struct native { const struct hr_stack_of *stack; uint32_t next; bool inside; /* of an evaluation loop that has more Python frames */ };
+
+static struct native native_of(const struct printer *p, const struct hr_py_thread *t)
+{
+    const struct hr_stacks *s = p->c->s->stacks;
+    return (struct native){s && t->native < s->n ? &s->of[t->native] : NULL, 0, false};
+}
+
+static bool evaluates(const struct printer *p, const struct hr_frame *f)
+{
+    const char *name = f->func ? hr_strs_get(p->c->s->strs, f->func) : "";
+    return !strcmp(name, "_PyEval_EvalFrameDefault") || !strcmp(name, "PyEval_EvalFrameEx") || !strcmp(name, "_PyEval_EvalFrameDefault.cold");
+}
+
+/* The next native frame that lies above Python frame f, NULL when the loop that runs it is reached. */
+static const struct hr_frame *above(const struct printer *p, struct native *n, const struct hr_py_frame *f)
+{
+    if (!n->stack || n->inside || n->next >= n->stack->nframes) {
+        n->inside = n->inside && !hr_py_entered_from_c(p->w.py, f);
+        return NULL;
+    }
+    const struct hr_frame *r = &p->c->s->stacks->frames.v[n->stack->frame0 + n->next++];
+    if (!evaluates(p, r))
+        return r;
+    n->inside = !hr_py_entered_from_c(p->w.py, f);
+    return NULL;
+}
+
+static const char *name_or_null(const struct printer *p, hr_str id) { return id ? hr_strs_get(p->c->s->strs, id) : NULL; }
+
+static void native_json(struct printer *p, struct native *n, const struct hr_py_frame *f)
+{
+    const struct hr_frame *r;
+    const struct hr_image *img = p->w.py->img;
+    hr_json_arr(p->j, "native");
+    while ((r = above(p, n, f))) {
+        hr_json_obj(p->j, NULL);
+        hr_json_addr(p->j, "pc", r->pc);
+        hr_json_str(p->j, "function", name_or_null(p, r->func));
+        hr_json_str(p->j, "module", r->module < img->modules.n ? hr_strs_get(p->c->s->strs, img->modules.v[r->module].path) : NULL);
+        hr_json_end(p->j);
+    }
+    hr_json_end(p->j);
+}
+
+static void native_text(struct printer *p, struct native *n, const struct hr_py_frame *f, bool show)
+{
+    const struct hr_frame *r;
+    struct hr_out *o = &p->c->out;
+    const struct hr_image *img = p->w.py->img;
+    while ((r = above(p, n, f))) {
+        if (!show)
+            continue;
+        hr_out_style(o, HR_DIM);
+        hr_outf(o, "   C   ");
+        hr_out_esc(o, r->func ? hr_strs_get(p->c->s->strs, r->func) : "?");
+        if (r->module < img->modules.n) {
+            hr_outf(o, " in ");
+            hr_out_esc(o, hr_base_name(hr_strs_get(p->c->s->strs, img->modules.v[r->module].path)));
+        }
+        hr_outf(o, "\n");
+        hr_out_style(o, HR_PLAIN);
+    }
+}
+
 /* ---- py stacks ---- */
 static void thread_json(struct printer *p, const struct hr_py_thread *t, int64_t interpreter)
 {
     struct hr_json *j = p->j;
     struct hr_py_frame f = {0, 0};
+    struct native n = native_of(p, t);
     hr_json_obj(j, NULL);
     if (t->tid)
         hr_json_num(j, "tid", t->tid);
@@ -93,6 +161,7 @@ static void thread_json(struct printer *p, const struct hr_py_thread *t, int64_t
         hr_json_arr(j, "locals");
         hr_py_frame_locals(&p->w, &f, local_json, p);
         hr_json_end(j);
+        native_json(p, &n, &f);
         hr_json_end(j);
     }
     hr_json_end(j);
@@ -104,6 +173,7 @@ static void thread_text(struct printer *p, const struct hr_py_thread *t, int64_t
     struct hr_cli *c = p->c;
     struct hr_py_frame f = {0, 0};
     uint32_t most = c->all ? HR_PY_MAX_FRAMES : c->limit ? (uint32_t)hr_min(c->limit, HR_PY_MAX_FRAMES) : TEXT_FRAMES, k = 0;
+    struct native n = native_of(p, t);
     hr_out_style(&c->out, HR_BOLD);
     hr_outf(&c->out, "thread %u", t->tid);
     hr_out_style(&c->out, HR_PLAIN);
@@ -117,6 +187,7 @@ static void thread_text(struct printer *p, const struct hr_py_thread *t, int64_t
         hr_outf(&c->out, ", interpreter %lld", (long long)interpreter);
     hr_outf(&c->out, "\n");
     for (; k < HR_PY_MAX_FRAMES && !c->out.failed && hr_py_next_frame(&p->w, t->tstate, &f); k++) {
+        native_text(p, &n, &f, k < most);
         if (k >= most)
             continue;
         frame_head_text(p, k, &f);

@@ -48,6 +48,14 @@ def stacks(python):
     main = got.get(truth["main"], {"frames": []})
     hr.eq([(f["function"], f["line"]) for f in main["frames"][:1]], [("wait_here", main_line(source))], f"{python}: main thread")
     hr.eq(main.get("tid"), truth["pid"], f"{python}: main thread's id")
+    evaluators = ("_PyEval_EvalFrameDefault", "PyEval_EvalFrameEx")
+    above = [[n["function"] for n in f["native"]] for t in got.values() for f in t["frames"]]
+    hr.ok(not any(n in evaluators for names in above for n in names), f"{python}: each evaluation loop stands for the Python frames it runs")
+    waits = [t["frames"][0]["native"] for t in got.values() if t["frames"]]
+    hr.ok(all(w and any(lib in (w[0]["module"] or "") for lib in ("libc.so", "libpthread", "libc-")) for w in waits), f"{python}: above a frame that waits there is what it waits in", waits[:1])
+    if "/.pyenv/" in python and tuple(map(int, python.split("/versions/")[1].split("/")[0].split(".")[:2])) < (3, 11):
+        calls = [names for t in got.values() for names in [f["native"] for f in t["frames"][:-1]]]
+        hr.ok(all(calls), f"{python}: between two Python frames there is a call in C, up to 3.10")
 
 
 SPINS = """import sys, threading, time

@@ -264,3 +264,13 @@ enum hr_status hr_py_dead_stack(struct hr_py *py, uint64_t tstate)
     enum hr_status st = hr_rangevec_push(&py->heap->own, (struct hr_range){top, limit - top});
     return st == HR_LIMIT ? HR_OK : st;
 }
+
+bool hr_py_entered_from_c(const struct hr_py *py, const struct hr_py_frame *f)
+{
+    if (py->minor < 0x030b)
+        return true;
+    if (py->minor == 0x030b) /* is_entry, the byte in front of owner (pycore_frame.h of 3.11) */
+        return hr_py_uint(py->c, f->addr - 1, HR_PY_IFRAME_OWNER, 1) != 0;
+    uint64_t previous = hr_py_word(py->c, f->addr, HR_PY_IFRAME_PREVIOUS); /* from 3.12 on a frame of C's own stack lies between */
+    return !previous || hr_py_uint(py->c, previous, HR_PY_IFRAME_OWNER, 1) >= 3; /* FRAME_OWNED_BY_CSTACK */
+}

@@ -42,6 +42,8 @@ uint64_t hr_py_innermost(const struct hr_py *py, uint64_t tstate);
 enum hr_status hr_py_dead_stack(struct hr_py *py, uint64_t tstate) HR_MUST;
 /* Innermost frame first; f->addr = 0 before the first call. False at the end. */
 bool hr_py_next_frame(struct hr_py_walk *w, uint64_t tstate, struct hr_py_frame *f);
+/* Was this frame entered from C code, so that a native frame of the evaluation loop ends with it? Up to 3.10 each is. */
+bool hr_py_entered_from_c(const struct hr_py *py, const struct hr_py_frame *f);
 /* Where the instruction is that a frame began last; 0: none yet. */
 uint64_t hr_py_instruction(const struct hr_py *py, const struct hr_py_frame *f);
 /* The line a frame is at; 0 unknown. */
