@@ -24,7 +24,7 @@ static const char *no_micropython(void *ctx) { return micropython(S) ? NULL : "t
 static bool after(struct hr_session *s, struct hr_mp_after *ret)
 {
     struct hr_mp *mp = micropython(s);
-    return mp && hr_mp_after(mp, 0, ret) == HR_OK;
+    return mp && hr_mp_after(mp, ret) == HR_OK;
 }
 
 static uint64_t rows(void *ctx)

@@ -256,7 +256,7 @@ static void after_text(struct hr_cli *c, const struct hr_mp_after *a)
 static void gc_print(struct hr_cli *c, struct hr_mp *mp, const struct hr_mp_gc *g)
 {
     struct hr_mp_after after;
-    if (hr_mp_after(mp, 0, &after) != HR_OK)
+    if (hr_mp_after(mp, &after) != HR_OK)
         after = (struct hr_mp_after){0};
     if (!c->json && !c->ndjson) {
         hr_outf(&c->out, "gc.collect() would free %s allocations, %s%s\nroots: %llu words of the state at 0x%llx, %s\n", hr_cli_count(c, g->count),

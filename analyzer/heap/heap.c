@@ -1,5 +1,7 @@
 #include "analyzer/heap/heap.h"
 
+#include <string.h>
+
 #include "analyzer/heap/where.h"
 
 /* The piece of a block: the last whose first block is not after it. Every piece has blocks. */
@@ -136,4 +138,23 @@ void hr_heap_destroy(struct hr_heap *h)
     hr_bits_deinit(&h->closed);
     hr_rootvec_deinit(&h->roots);
     hr_free(h);
+}
+
+enum hr_status hr_heap_type_columns(struct hr_heap *h)
+{
+    if (!h->type)
+        h->type = hr_zalloc((size_t)h->n + 1, sizeof *h->type);
+    if (!h->evidence)
+        h->evidence = hr_zalloc((size_t)h->n + 1, sizeof *h->evidence);
+    return h->type && h->evidence ? HR_OK : HR_NOMEM;
+}
+
+enum hr_status hr_heap_owner_column(struct hr_heap *h)
+{
+    if (h->owner)
+        return HR_OK;
+    h->owner = hr_alloc(((size_t)h->n + 1) * sizeof *h->owner);
+    if (h->owner)
+        memset(h->owner, 0xff, ((size_t)h->n + 1) * sizeof *h->owner);
+    return h->owner ? HR_OK : HR_NOMEM;
 }

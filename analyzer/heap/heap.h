@@ -237,6 +237,10 @@ uint64_t hr_node_addr(const struct hr_heap *h, hr_id node);
 uint64_t hr_node_size(const struct hr_heap *h, hr_id node);
 hr_type hr_node_type(const struct hr_heap *h, hr_id node);
 
+/* Makes the columns `type` and `evidence` (all zero), or `owner` (all HR_NONE), where they are not there yet. */
+enum hr_status hr_heap_type_columns(struct hr_heap *h) HR_MUST;
+enum hr_status hr_heap_owner_column(struct hr_heap *h) HR_MUST;
+
 const char *hr_state_name(enum hr_state s);       /* names of json.md */
 const char *hr_reach_name(enum hr_reach r);
 const char *hr_surety_name(enum hr_surety s);

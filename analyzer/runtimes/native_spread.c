@@ -434,26 +434,12 @@ void hr_spread_destroy(struct hr_spread *s)
     hr_free(s);
 }
 
-static enum hr_status columns(struct hr_heap *h)
-{
-    size_t n = h->n ? h->n : 1;
-    if (!h->type)
-        h->type = hr_zalloc(n, sizeof *h->type);
-    if (!h->evidence)
-        h->evidence = hr_zalloc(n, sizeof *h->evidence);
-    return h->type && h->evidence ? HR_OK : HR_NOMEM;
-}
-
 /* The column is made for the first part found: C programs seldom have any. */
 void hr_spread_own(struct hr_spread *s, hr_id part, hr_id owner)
 {
-    if (!s->h->owner) {
-        s->h->owner = hr_alloc(s->h->n * sizeof *s->h->owner);
-        if (!s->h->owner) {
-            s->failed = true;
-            return;
-        }
-        memset(s->h->owner, 0xff, s->h->n * sizeof *s->h->owner);
+    if (hr_heap_owner_column(s->h) != HR_OK) {
+        s->failed = true;
+        return;
     }
     if (part != owner)
         s->h->owner[part] = owner;
@@ -461,7 +447,7 @@ void hr_spread_own(struct hr_spread *s, hr_id part, hr_id owner)
 
 static enum hr_status make(struct hr_native *n, struct hr_spread **ret)
 {
-    HR_TRY(columns(n->heap));
+    HR_TRY(hr_heap_type_columns(n->heap));
     hr_cxx_complete(n);
     struct hr_spread *s = hr_zalloc(1, sizeof *s);
     if (!s)

@@ -192,17 +192,8 @@ static enum hr_status py_classify(void *self)
 {
     struct hr_py *py = self;
     struct hr_heap *h = py->heap;
-    if (!h->type)
-        h->type = hr_zalloc((size_t)h->n + 1, sizeof *h->type);
-    if (!h->evidence)
-        h->evidence = hr_zalloc((size_t)h->n + 1, 1);
-    if (!h->owner) {
-        h->owner = hr_alloc(((size_t)h->n + 1) * sizeof *h->owner);
-        if (h->owner)
-            memset(h->owner, 0xff, ((size_t)h->n + 1) * sizeof *h->owner);
-    }
-    if (!h->type || !h->evidence || !h->owner)
-        return HR_NOMEM;
+    HR_TRY(hr_heap_type_columns(h));
+    HR_TRY(hr_heap_owner_column(h));
     hr_type parts[HR_PK_OPAQUE + 1] = {0}; /* by kind of the owner */
     for (hr_id i = 0; i < h->n; i++) {
         hr_type row = 0;

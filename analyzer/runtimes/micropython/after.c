@@ -79,7 +79,7 @@ static void find_window(struct sweep *s, const struct hr_mpy_area *a, uint64_t w
     }
 }
 
-enum hr_status hr_mp_after(struct hr_mp *mp, uint64_t want, struct hr_mp_after *ret)
+static enum hr_status look_behind(struct hr_mp *mp, struct hr_mp_after *ret)
 {
     struct hr_mp_gc gc;
     *ret = (struct hr_mp_after){0};
@@ -89,10 +89,19 @@ enum hr_status hr_mp_after(struct hr_mp *mp, uint64_t want, struct hr_mp_after *
         sweep_area(&s, &mp->m.area[i]);
     ret->exact = gc.exact;
     ret->garbage = gc.freed_bytes;
-    ret->request = want ? want : ret->largest;
+    ret->request = ret->largest;
     for (uint32_t i = 0; i < mp->m.n; i++)
         find_window(&s, &mp->m.area[i], ret->request);
     hr_mp_gc_deinit(&gc);
+    return HR_OK;
+}
+
+enum hr_status hr_mp_after(struct hr_mp *mp, struct hr_mp_after *ret)
+{
+    if (!mp->have_after)
+        HR_TRY(look_behind(mp, &mp->after));
+    mp->have_after = true;
+    *ret = mp->after;
     return HR_OK;
 }
 

@@ -150,25 +150,12 @@ static void mp_edges(void *self, hr_id node, struct hr_edgebuf *out)
     }
 }
 
-static enum hr_status columns(struct hr_heap *h)
-{
-    if (!h->type)
-        h->type = hr_zalloc((size_t)h->n + 1, sizeof *h->type);
-    if (!h->evidence)
-        h->evidence = hr_zalloc((size_t)h->n + 1, 1);
-    if (!h->owner) {
-        h->owner = hr_alloc(((size_t)h->n + 1) * sizeof *h->owner);
-        if (h->owner)
-            memset(h->owner, 0xff, ((size_t)h->n + 1) * sizeof *h->owner);
-    }
-    return h->type && h->evidence && h->owner ? HR_OK : HR_NOMEM;
-}
-
 static enum hr_status mp_classify(void *self)
 {
     struct hr_mp *mp = self;
     struct hr_heap *h = mp->heap;
-    HR_TRY(columns(h));
+    HR_TRY(hr_heap_type_columns(h));
+    HR_TRY(hr_heap_owner_column(h));
     for (hr_id i = 0; i < h->n; i++) {
         const char *name = mp->object[i] != HR_NONE ? hr_strs_get(mp->img->strs, mp->types.v[mp->object[i]].full)
                            : mp->role[i]            ? hr_mp_role_name(mp->role[i])

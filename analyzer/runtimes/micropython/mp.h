@@ -40,6 +40,16 @@ enum { HR_MP_MAX_POOLS = 64 /* each dynamic pool doubles */ };
 enum hr_mp_role { HR_MPR_NONE, HR_MPR_ITEMS, HR_MPR_TABLE, HR_MPR_SET_TABLE, HR_MPR_TEXT, HR_MPR_DIGITS, HR_MPR_BUFFER, HR_MPR_MEMBERS,
                   HR_MPR_TRACEBACK, HR_MPR_CODE, HR_MPR_CONSTANTS, HR_MPR_POOL, HR_MPR_CHUNK, HR_MPR_CONTEXT, HR_MPR_RAW_CODE, HR_MPR_NROLES };
 
+/* The heap behind a collection; all in bytes. */
+struct hr_mp_after {
+    uint64_t total, free_now, free_then, longest_now, longest_then; /* all areas together; runs do not cross areas */
+    uint64_t garbage, finalisers;  /* finalisers: pieces of garbage that have one */
+    uint64_t largest;              /* the largest allocation alive */
+    uint64_t request;              /* as large as that: what the program is known to ask for */
+    uint64_t window, window_bytes, window_live; /* where `request` bytes would fit with the fewest bytes in the way */
+    bool exact;                    /* as hr_mp_gc.exact */
+};
+
 struct hr_mp {
     struct hr_runtime_in in;
     const struct hr_image *img;
@@ -64,7 +74,8 @@ struct hr_mp {
     uint64_t vm;                   /* where the state structure holds the newest qstr pool, 0 unknown */
     uint64_t root_lo, root_hi;     /* the words that the collector scans */
     uint64_t stack_top;
-    bool said_no_registers;
+    bool said_no_registers, have_after;
+    struct hr_mp_after after;
     char version[64];              /* "1.9.2", "1.20 or later" */
 };
 
@@ -122,17 +133,9 @@ void hr_mp_gc_deinit(struct hr_mp_gc *g);
 /* ---- what contradicts itself (check.c) ---- */
 void hr_mp_check(struct hr_mp *mp); /* needs heap->closed */
 
-/* ---- behind a collection (after.c); all in bytes ---- */
-struct hr_mp_after {
-    uint64_t total, free_now, free_then, longest_now, longest_then; /* all areas together; runs do not cross areas */
-    uint64_t garbage, finalisers;  /* finalisers: pieces of garbage that have one */
-    uint64_t largest;              /* the largest allocation alive */
-    uint64_t request;              /* what was asked for */
-    uint64_t window, window_bytes, window_live; /* where `request` bytes would fit with the fewest bytes in the way */
-    bool exact;                    /* as hr_mp_gc.exact */
-};
-/* want: bytes of the request to find a place for; 0: as large as the largest allocation alive. HR_ABSENT: no state structure. */
-enum hr_status hr_mp_after(struct hr_mp *mp, uint64_t want, struct hr_mp_after *ret) HR_MUST;
+/* ---- behind a collection (after.c) ---- */
+/* Computed once; HR_ABSENT: no state structure. */
+enum hr_status hr_mp_after(struct hr_mp *mp, struct hr_mp_after *ret) HR_MUST;
 /* The next live allocation in the window from *at on (start with after->window); HR_NONE at its end. */
 hr_id hr_mp_pin(const struct hr_mp *mp, const struct hr_mp_after *after, uint64_t *at);
 

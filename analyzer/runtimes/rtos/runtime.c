@@ -64,15 +64,6 @@ static enum hr_status rtos_roots(void *self)
     return HR_OK;
 }
 
-static enum hr_status columns(struct hr_heap *h)
-{
-    if (!h->type)
-        h->type = hr_zalloc((size_t)h->n + 1, sizeof *h->type);
-    if (!h->evidence)
-        h->evidence = hr_zalloc((size_t)h->n + 1, 1);
-    return h->type && h->evidence ? HR_OK : HR_NOMEM;
-}
-
 /* `like` (0 none): a type of the program whose members the block has. */
 static enum hr_status name_block(struct self *s, hr_id block, hr_str name, hr_type like)
 {
@@ -94,7 +85,7 @@ static enum hr_status name_block(struct self *s, hr_id block, hr_str name, hr_ty
 static enum hr_status rtos_classify(void *self)
 {
     struct self *s = self;
-    HR_TRY(columns(s->in.heap));
+    HR_TRY(hr_heap_type_columns(s->in.heap));
     for (size_t i = 0; i < s->r->objects.n; i++)
         HR_TRY(name_block(s, s->r->objects.v[i].block, s->r->objects.v[i].name, s->r->objects.v[i].like));
     for (size_t i = 0; i < s->r->tasks.n; i++) {
