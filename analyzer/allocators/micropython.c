@@ -103,13 +103,31 @@ static enum hr_status declare(struct micropython *a, struct hr_image *img, struc
     return HR_OK;
 }
 
-/* The search reads every word. A microcontroller has few, and so has a small process (MicroPython's unix port); a large one is
- * searched only when its program says that it is one. */
+/* Does the program itself, not what it works on, speak of MicroPython? */
+static bool program_says(const struct hr_image *img)
+{
+    for (size_t i = 0; i < img->segs.n; i++) {
+        const struct hr_segment *s = &img->segs.v[i];
+        if (s->module == HR_NONE || !img->modules.v[s->module].main_exe || !s->bytes.n)
+            continue;
+        if (memmem(s->bytes.p, s->bytes.n, "MicroPython", 11) || memmem(s->bytes.p, s->bytes.n, "CircuitPython", 13))
+            return true;
+    }
+    return false;
+}
+
+/* The search reads every word that can be written. A microcontroller has few, and so has a small process (MicroPython's unix port; the
+ * C library reserves 64 MiB without access for each of its threads, which some dumps hold as zeros); a large one is searched only
+ * when its program says that it is one. */
 static bool worth_searching(const struct hr_allocator_in *in)
 {
     enum { SMALL_PROCESS = 64 << 20 };
-    return strcmp(in->image->format, "elf-core") || in->image->bare || in->image->dumped_bytes <= SMALL_PROCESS ||
-           (in->types && hr_sym_find(in->types, "mp_state_ctx", HR_NONE));
+    const struct hr_image *img = in->image;
+    uint64_t written = 0;
+    for (size_t i = 0; i < img->segs.n; i++)
+        written += img->segs.v[i].flags & HR_SEG_W ? img->segs.v[i].bytes.n : 0;
+    return strcmp(img->format, "elf-core") || img->bare || written <= SMALL_PROCESS ||
+           (in->types && hr_sym_find(in->types, "mp_state_ctx", HR_NONE)) || program_says(img);
 }
 
 static enum hr_status open(struct hr_allocator_in *in, void **self_ret)

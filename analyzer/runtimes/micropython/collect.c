@@ -5,7 +5,7 @@
 
 #include "analyzer/runtimes/micropython/mp.h"
 
-enum { STATE_MAX = 2048, THREAD_WORDS = 20, STACK_FIELDS = 8, STACK_MAX = 1 << 20 };
+enum { STATE_MAX = 2048, THREAD_WORDS = 20 };
 
 /* The newest pool of interned strings, or (should that be damaged) an allocation that names the newest one found. */
 static bool names_last_pool(const struct hr_mp *mp, uint64_t word)
@@ -34,7 +34,7 @@ static void find_vm(struct hr_mp *mp, uint64_t *mem_ret)
     }
 }
 
-static bool is_dict(const struct hr_mp *mp, uint64_t at)
+bool hr_mp_is_dict(const struct hr_mp *mp, uint64_t at)
 {
     uint32_t t = at ? hr_mp_type_of(mp, at) : HR_NONE;
     return t != HR_NONE && mp->types.v[t].kind == HR_MPK_DICT;
@@ -63,28 +63,16 @@ void hr_mp_find_state(struct hr_mp *mp)
     mp->root_lo = mp->vm;
     for (unsigned i = 2; i < THREAD_WORDS; i++) {
         uint64_t at = mp->vm - (uint64_t)i * mp->word;
-        if (is_dict(mp, hr_mp_word(mp, at)) && is_dict(mp, hr_mp_field(mp, at, 1))) {
+        if (hr_mp_is_dict(mp, hr_mp_word(mp, at)) && hr_mp_is_dict(mp, hr_mp_field(mp, at, 1))) {
             mp->root_lo = at;
             break;
         }
     }
-    if (mp->wide_name) {
-        mp->stack_top = hr_mp_field(mp, mp->root_lo, 3); /* dict_locals, dict_globals, nlr_top, stack_top */
-        return;
-    }
-    uint64_t nlr = hr_mp_field(mp, mp->root_lo, 2); /* lies in the stack */
-    const struct hr_segment *seg = hr_image_find(mp->img, mp->img->threads.n ? mp->img->threads.v[0].sp : nlr, NULL);
-    for (unsigned i = 1; i <= STACK_FIELDS && seg; i++) {
-        uint64_t v = hr_mp_word(mp, mp->root_lo - (uint64_t)i * mp->word);
-        if (v > nlr && v - seg->addr <= seg->msize && v - nlr < STACK_MAX && !(v & (mp->word - 1u)))
-            mp->stack_top = hr_max(mp->stack_top, v);
-    }
+    hr_mp_find_stack(mp);
 }
 
 /* ---- mark ---- */
-struct marker { struct hr_mp *mp; struct hr_bits *live; struct hr_u32vec todo; enum hr_status st; };
-
-static void mark_word(struct marker *k, uint64_t w)
+void hr_mp_mark_word(struct hr_mp_marker *k, uint64_t w)
 {
     const struct hr_mp *mp = k->mp;
     const struct hr_mpy_area *a = hr_mpy_area_at(&mp->m, w);
@@ -96,7 +84,7 @@ static void mark_word(struct marker *k, uint64_t w)
     k->st = hr_u32vec_push(&k->todo, id);
 }
 
-static void mark_words(struct marker *k, uint64_t lo, uint64_t hi)
+void hr_mp_mark_words(struct hr_mp_marker *k, uint64_t lo, uint64_t hi)
 {
     unsigned w = k->mp->word;
     lo = (lo + w - 1) & ~(w - 1ull);
@@ -110,77 +98,18 @@ static void mark_words(struct marker *k, uint64_t lo, uint64_t hi)
             continue;
         }
         for (size_t off = 0; off + w <= s.n; off += w)
-            mark_word(k, hr_word_load(s.p + off, w, k->mp->img->big));
+            hr_mp_mark_word(k, hr_word_load(s.p + off, w, k->mp->img->big));
         lo += s.n & ~(size_t)(w - 1);
     }
 }
 
-static void drain(struct marker *k)
+static void drain(struct hr_mp_marker *k)
 {
     while (k->todo.n && k->st == HR_OK) {
         hr_id id = k->todo.v[--k->todo.n];
         uint64_t at = hr_block_addr(k->mp->heap, id);
-        mark_words(k, at, at + hr_block_size(k->mp->heap, id));
+        hr_mp_mark_words(k, at, at + hr_block_size(k->mp->heap, id));
     }
-}
-
-/* [start, end, now) of MICROPY_ENABLE_PYSTACK, in front of dict_locals. */
-static void mark_pystack(struct marker *k)
-{
-    const struct hr_mp *mp = k->mp;
-    for (unsigned i = 3; i <= STACK_FIELDS && !mp->wide_name; i++) {
-        uint64_t at = mp->root_lo - (uint64_t)i * mp->word;
-        uint64_t lo = hr_mp_word(mp, at), hi = hr_mp_field(mp, at, 1), now = hr_mp_field(mp, at, 2);
-        if (lo && lo < hi && now >= lo && now <= hi && hi - lo <= STACK_MAX && !((lo | now) & (mp->word - 1u)) && hr_image_find(mp->img, lo, NULL) &&
-            lo >= 4096) {
-            mark_words(k, lo, now);
-            return;
-        }
-    }
-}
-
-/* Without a stack pointer the stack's used part is not known: all that may be stack counts. */
-static uint64_t stack_floor(const struct hr_mp *mp)
-{
-    const struct hr_segment *seg = hr_image_find(mp->img, mp->stack_top - 1, NULL);
-    uint64_t lo = seg ? seg->addr : mp->stack_top;
-    for (uint32_t i = 0; i < mp->m.n; i++) {
-        if (mp->m.area[i].end <= mp->stack_top)
-            lo = hr_max(lo, mp->m.area[i].end);
-        if (mp->m.area[i].at < mp->stack_top)
-            lo = hr_max(lo, mp->m.area[i].at);
-    }
-    return mp->stack_top - lo > STACK_MAX ? mp->stack_top - STACK_MAX : lo;
-}
-
-static void mark_stack(struct marker *k, struct hr_mp_gc *g)
-{
-    struct hr_mp *mp = k->mp;
-    const struct hr_image *img = mp->img;
-    g->exact = true;
-    if (img->arch && !strcmp(img->arch->name, "wasm32")) {
-        g->stack = "no C stack is scanned in WebAssembly";
-        return;
-    }
-    const struct hr_thread *t = img->threads.n ? &img->threads.v[0] : NULL;
-    for (unsigned i = 0; t && i < HR_MAX_REGS; i++)
-        if (t->reg_valid >> i & 1)
-            mark_word(k, t->reg[i]);
-    if (t && t->sp && t->sp < mp->stack_top && mp->stack_top - t->sp <= STACK_MAX) {
-        mark_words(k, t->sp, mp->stack_top);
-        g->stack = "registers and the C stack from the stack pointer";
-        return;
-    }
-    g->exact = false;
-    if (mp->stack_top)
-        mark_words(k, stack_floor(mp), mp->stack_top);
-    g->stack = mp->stack_top ? "all memory that may be C stack" : "no C stack: its place is unknown";
-    if (mp->said_no_registers)
-        return;
-    mp->said_no_registers = true;
-    hr_note(mp->in.notes, HR_NOTE_DEGRADED, "mp.no_registers", mp->stack_top ?
-            "the image has no registers (--regs FILE gives them): all memory below the top of the stack counts as stack, dead words too, "
-            "so that some garbage may be missed" : "neither registers nor the stack are known: what only the stack holds is called garbage here");
 }
 
 static enum hr_status count(struct hr_mp *mp, struct hr_mp_gc *g)
@@ -204,10 +133,11 @@ enum hr_status hr_mp_collect(struct hr_mp *mp, struct hr_mp_gc *ret)
     if (!mp->vm)
         return HR_ABSENT;
     HR_TRY(hr_bits_init(&ret->live, (uint64_t)mp->heap->n + 1));
-    struct marker k = {.mp = mp, .live = &ret->live, .todo.max = (size_t)mp->heap->n + 1};
-    mark_words(&k, mp->root_lo, mp->root_hi);
-    mark_pystack(&k);
-    mark_stack(&k, ret);
+    struct hr_mp_marker k = {.mp = mp, .live = &ret->live, .todo.max = (size_t)mp->heap->n + 1};
+    hr_mp_mark_words(&k, mp->root_lo, mp->root_hi);
+    hr_mp_mark_pystack(&k, mp->root_lo);
+    hr_mp_mark_regions(&k);
+    hr_mp_mark_stacks(&k, ret);
     drain(&k);
     hr_u32vec_deinit(&k.todo);
     return k.st == HR_OK ? count(mp, ret) : k.st;

@@ -48,6 +48,12 @@ static void find_version(struct hr_mp *mp)
     }
 }
 
+bool hr_mp_at_least(const struct hr_mp *mp, unsigned major, unsigned minor)
+{
+    unsigned a = 0, b = 0;
+    return sscanf(mp->version, "%u.%u", &a, &b) == 2 && (a > major || (a == major && b >= minor));
+}
+
 /* Nothing in RAM names the firmware's interned strings, and hardly an allocation one of its types: where a word equals a type's address it
  * does so by chance. */
 static void refuse_foreign(struct hr_mp *mp)

@@ -93,6 +93,7 @@ static inline uint64_t hr_mp_obj(const struct hr_mp *mp, uint64_t addr)
 static inline uint64_t hr_mp_field(const struct hr_mp *mp, uint64_t obj, unsigned i) { return hr_mp_word(mp, obj + (uint64_t)i * mp->word); }
 /* The allocation that begins exactly at addr, as a used block; HR_NONE. */
 hr_id hr_mp_head(const struct hr_mp *mp, uint64_t addr);
+bool hr_mp_at_least(const struct hr_mp *mp, unsigned major, unsigned minor); /* the version, or the least it can be */
 
 /* ---- names (qstr.c) ---- */
 enum hr_status hr_mp_find_pools(struct hr_mp *mp) HR_MUST;
@@ -121,6 +122,7 @@ const char *hr_mp_role_name(enum hr_mp_role r);
 
 /* ---- state and collector (collect.c) ---- */
 void hr_mp_find_state(struct hr_mp *mp);
+bool hr_mp_is_dict(const struct hr_mp *mp, uint64_t at);
 struct hr_mp_gc {
     struct hr_bits live;           /* per block id */
     uint64_t freed_blocks, freed_bytes, count;
@@ -128,6 +130,14 @@ struct hr_mp_gc {
     const char *stack;             /* what was scanned of the stack, a phrase */
 };
 enum hr_status hr_mp_collect(struct hr_mp *mp, struct hr_mp_gc *ret) HR_MUST;
+struct hr_mp_marker { struct hr_mp *mp; struct hr_bits *live; struct hr_u32vec todo; enum hr_status st; };
+void hr_mp_mark_word(struct hr_mp_marker *k, uint64_t w);
+void hr_mp_mark_words(struct hr_mp_marker *k, uint64_t lo, uint64_t hi);
+/* stacks.c */
+void hr_mp_find_stack(struct hr_mp *mp);
+void hr_mp_mark_pystack(struct hr_mp_marker *k, uint64_t dict_locals);
+void hr_mp_mark_regions(struct hr_mp_marker *k);
+void hr_mp_mark_stacks(struct hr_mp_marker *k, struct hr_mp_gc *g); /* fills exact and stack */
 void hr_mp_gc_deinit(struct hr_mp_gc *g);
 
 /* ---- what contradicts itself (check.c) ---- */
