@@ -553,6 +553,31 @@ enum hr_status hr_session_need(struct hr_session *s, uint32_t needs)
     return HR_OK;
 }
 
+/* A heap inside another's block: to the outer allocator all of it is in use, to the program only what the inner one says, and what is left of
+ * the block is the inner one's tables. */
+static void count_nested_once(const struct hr_heap *h, struct heapray_totals *t)
+{
+    hr_id last[HR_MAX_NEST + 1];
+    memset(last, 0xff, sizeof last);
+    for (size_t i = 0; i < h->regions.n; i++) {
+        const struct hr_region *r = &h->regions.v[i];
+        if (r->host == HR_NONE)
+            continue;
+        uint64_t block = hr_block_size(h, r->host);
+        unsigned depth = 0;
+        for (uint32_t up = r->parent; up != HR_NONE && depth < HR_MAX_NEST; up = h->regions.v[up].parent)
+            depth++;
+        if (last[depth] != r->host) { /* regions are sorted by address: those of one host follow each other */
+            t->used_blocks -= hr_min(t->used_blocks, 1);
+            t->used_bytes -= hr_min(t->used_bytes, block);
+            t->own_bytes += block;
+        }
+        last[depth] = r->host;
+        t->own_bytes -= hr_min(t->own_bytes, r->size);
+        t->mapped -= hr_min(t->mapped, r->size);
+    }
+}
+
 struct heapray_totals hr_session_totals(const struct hr_session *s)
 {
     struct heapray_totals t = {.blocks = s->heap->n};
@@ -565,5 +590,6 @@ struct heapray_totals hr_session_totals(const struct hr_session *s)
         t.overhead_bytes += a->overhead_bytes;
         t.own_bytes += a->own_bytes;
     }
+    count_nested_once(s->heap, &t);
     return t;
 }

@@ -90,7 +90,7 @@ uint64_t hr_hist_key(const struct hr_session *s, hr_id id);
 char *hr_hist_name(const struct hr_session *s, const struct hr_typerow *r, char *buf, size_t cap);
 /* Does this root keep things alive? */
 bool hr_root_strong(const struct hr_root *r);
-/* Sums over arenas. */
+/* Sums over arenas; what lies in a heap nested in another's block is counted once. */
 struct heapray_totals hr_session_totals(const struct hr_session *s);
 
 /* ---- words about nodes (analyzer/describe.c); all unescaped, return buf ---- */

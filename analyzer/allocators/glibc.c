@@ -58,7 +58,7 @@ static enum hr_status declare_rows(struct glibc *g)
 {
     /* Of a block in a tcache: next and key; in a fastbin: fd (and what a tcache left as key). */
     uint8_t links = (uint8_t)(2 * g->img->word);
-    struct hr_allocator_info info = {.name = "glibc", .cached_links = links, .stat_in_use = HR_NONE64, .stat_free = HR_NONE64};
+    struct hr_allocator_info info = {.name = "glibc", .gives_back = true, .cached_links = links, .stat_in_use = HR_NONE64, .stat_free = HR_NONE64};
     snprintf(info.version, sizeof info.version, "%s", g->version);
     snprintf(info.evidence, sizeof info.evidence, "%s; version by %s%s", g->found_by, g->layout_by,
              g->mp.addr ? "; mp_ found" : "; mp_ not found");

@@ -116,10 +116,10 @@ static bool program_says(const struct hr_image *img)
     return false;
 }
 
-/* The search reads every word that can be written. A microcontroller has few, and so has a small process (MicroPython's unix port; the
- * C library reserves 64 MiB without access for each of its threads, which some dumps hold as zeros); a large one is searched only
- * when its program says that it is one. */
-static bool worth_searching(const struct hr_allocator_in *in)
+/* A microcontroller has few words that can be written, and so has a small process (MicroPython's unix port; the C library reserves 64 MiB
+ * without access for each of its threads, which some dumps hold as zeros): all are read. In a large process only what may be a program's
+ * data is, unless the program says what it is. */
+static bool worth_all(const struct hr_allocator_in *in)
 {
     enum { SMALL_PROCESS = 64 << 20 };
     const struct hr_image *img = in->image;
@@ -132,13 +132,11 @@ static bool worth_searching(const struct hr_allocator_in *in)
 
 static enum hr_status open(struct hr_allocator_in *in, void **self_ret)
 {
-    if (!worth_searching(in))
-        return HR_ABSENT;
     struct micropython *a = hr_zalloc(1, sizeof *a);
     if (!a)
         return HR_NOMEM;
     a->notes = in->notes;
-    enum hr_status st = hr_mpy_find(in->image, &a->m);
+    enum hr_status st = hr_mpy_find(in->image, worth_all(in), &a->m);
     if (st == HR_OK)
         st = declare(a, in->image, in->builder);
     if (st != HR_OK) {

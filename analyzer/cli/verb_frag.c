@@ -83,6 +83,7 @@ static void text_arena(struct hr_cli *c, size_t i)
     const struct hr_session *s = c->s;
     const struct hr_arena *a = &s->heap->arenas.v[i];
     const struct hr_frag_arena *f = &s->frag->arenas.v[i];
+    bool trims = s->heap->allocators.v[a->allocator].gives_back;
     char name[512];
     hr_out_style(o, HR_BOLD);
     hr_out_esc(o, hr_strs_get(s->strs, a->name));
@@ -90,14 +91,20 @@ static void text_arena(struct hr_cli *c, size_t i)
     hr_outf(o, ": %s mapped, %s used, %s cached, %s free%s\n", hr_cli_bytes(c, a->mapped), hr_cli_bytes(c, a->used_bytes),
             hr_cli_bytes(c, a->cached_bytes), hr_cli_bytes(c, a->free_bytes), a->corrupt ? " (corrupt: sums are what could be read)" : "");
     if (f->free_runs) {
-        hr_outf(o, "    %s free runs hold %s (largest %s, %s of whole pages) between live blocks:\n", hr_cli_count(c, f->free_runs),
-                hr_cli_bytes(c, f->run_bytes), hr_cli_bytes(c, f->largest_run), hr_cli_bytes(c, f->whole_pages));
+        hr_outf(o, "    %s free run%s %s (largest %s", hr_cli_count(c, f->free_runs), f->free_runs == 1 ? " holds" : "s hold",
+                hr_cli_bytes(c, f->run_bytes), hr_cli_bytes(c, f->largest_run));
+        if (trims)
+            hr_outf(o, ", %s of whole pages", hr_cli_bytes(c, f->whole_pages));
+        hr_outf(o, ") between live blocks:\n");
         text_pins(c, f);
     }
-    if (f->top_bytes)
-        hr_outf(o, "    top: %s free at the end, %s of it could be given back now\n", hr_cli_bytes(c, f->top_bytes),
-                hr_cli_bytes(c, f->releasable));
-    if (f->top_pin != HR_NONE && f->below_pin) {
+    if (f->top_bytes) {
+        hr_outf(o, "    top: %s free at the end", hr_cli_bytes(c, f->top_bytes));
+        if (trims)
+            hr_outf(o, ", %s of it could be given back now", hr_cli_bytes(c, f->releasable));
+        hr_outf(o, "\n");
+    }
+    if (trims && f->top_pin != HR_NONE && f->below_pin) {
         hr_outf(o, "    the last live block, ");
         hr_out_esc(o, hr_describe_type(c->s, f->top_pin, name, sizeof name));
         hr_outf(o, " at 0x%llx, keeps %s of free runs below it from being trimmed\n",

@@ -61,8 +61,11 @@ static enum hr_status count_pin(struct work *w, uint32_t arena, hr_id pin, uint6
     return HR_OK;
 }
 
-static uint64_t whole_pages(const struct work *w, uint64_t from, uint64_t to)
+/* That the allocator could give back to the system: 0 where it never does. */
+static uint64_t whole_pages(const struct work *w, uint32_t arena, uint64_t from, uint64_t to)
 {
+    if (!w->h->allocators.v[w->h->arenas.v[arena].allocator].gives_back)
+        return 0;
     uint64_t a = (from + w->page - 1) / w->page * w->page, b = to / w->page * w->page;
     return b > a ? b - a : 0;
 }
@@ -78,13 +81,13 @@ static enum hr_status close_run(struct work *w, uint32_t region, uint64_t end, h
                        .before = o->before, .after = after, .top = after == HR_NONE};
     if (r.top) {
         a->top_bytes += r.size;
-        a->releasable += whole_pages(w, o->start, end);
+        a->releasable += whole_pages(w, arena, o->start, end);
         a->top_pin = o->before;
         a->below_pin += o->free_before;
     } else {
         a->free_runs++;
         a->run_bytes += r.size;
-        a->whole_pages += whole_pages(w, o->start, end);
+        a->whole_pages += whole_pages(w, arena, o->start, end);
         if (r.size > a->largest_run)
             a->largest_run = r.size;
         o->free_before += r.size;

@@ -30,8 +30,8 @@ struct hr_frag_arena {
     uint64_t run_bytes;
     uint64_t largest_run;
     uint64_t top_bytes;    /* run at the end */
-    uint64_t releasable;   /* whole pages of top that trimming would give back now */
-    uint64_t whole_pages;  /* whole free pages inside runs (madvise could give back) */
+    uint64_t releasable;   /* whole pages of top that trimming would give back now; 0 for an allocator that does not trim */
+    uint64_t whole_pages;  /* whole free pages inside runs (madvise could give back), likewise */
     hr_id top_pin;         /* the live block right below top (or the region's end), HR_NONE */
     uint64_t below_pin;    /* free bytes below it that it keeps from being trimmed */
     uint32_t pin0, npins;  /* into hr_frag.pins, by bytes */

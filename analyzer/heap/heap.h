@@ -85,6 +85,7 @@ struct hr_allocator_info {     /* one allocator found in the image */
     const char *name;          /* "glibc" … static */
     char version[32];          /* "2.36", "" unknown */
     char evidence[160];        /* how it was found, a phrase: "main_arena from libc's symbols" */
+    bool gives_back;           /* trims: whole free pages can go back to the system */
     uint8_t cached_links;      /* leading bytes of a cached block that are the allocator's own links, not stale data */
     /* The allocator's own totals as the image records them, for self-checks and reports (HR_NONE64 unknown). */
     uint64_t stat_in_use, stat_free;

@@ -149,13 +149,25 @@ static void scan_damaged(struct hr_mpy *m, const struct hr_segment *s)
     }
 }
 
-enum hr_status hr_mpy_find(const struct hr_image *img, struct hr_mpy *ret)
+/* The description is in the program's data; only further areas of a split heap describe themselves in memory that was allocated.
+ * So a big segment is read once a small one has led to a heap, or by a thorough search. */
+static void scan_segments(struct hr_mpy *m, bool big)
+{
+    enum { DATA_OF_A_PROGRAM = 8 << 20 };
+    for (size_t i = 0; i < m->image->segs.n; i++) {
+        const struct hr_segment *s = &m->image->segs.v[i];
+        if (s->flags & HR_SEG_W && (s->bytes.n > DATA_OF_A_PROGRAM) == big)
+            scan(m, s);
+    }
+}
+
+enum hr_status hr_mpy_find(const struct hr_image *img, bool thorough, struct hr_mpy *ret)
 {
     *ret = (struct hr_mpy){.image = img};
-    for (size_t i = 0; i < img->segs.n; i++)
-        if (img->segs.v[i].flags & HR_SEG_W)
-            scan(ret, &img->segs.v[i]);
-    for (size_t i = 0; !ret->n && i < img->segs.n && (i || mentioned(img)); i++)
+    scan_segments(ret, false);
+    if (ret->n || thorough)
+        scan_segments(ret, true);
+    for (size_t i = 0; !ret->n && thorough && i < img->segs.n && (i || mentioned(img)); i++)
         if (img->segs.v[i].flags & HR_SEG_W)
             scan_damaged(ret, &img->segs.v[i]);
     return ret->n ? HR_OK : HR_ABSENT;

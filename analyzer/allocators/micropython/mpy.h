@@ -27,8 +27,9 @@ struct hr_mpy {
     uint32_t n;
 };
 
-/* HR_ABSENT: no area in this image. */
-enum hr_status hr_mpy_find(const struct hr_image *img, struct hr_mpy *ret) HR_MUST;
+/* HR_ABSENT: no area in this image. Where only big segments could hold one, or a damaged description, a thorough search is needed:
+ * it reads every writable word. */
+enum hr_status hr_mpy_find(const struct hr_image *img, bool thorough, struct hr_mpy *ret) HR_MUST;
 static inline uint64_t hr_mpy_blocks(const struct hr_mpy_area *a) { return a->table_len * 4; }
 enum hr_mpy_kind hr_mpy_kind(const struct hr_mpy *m, const struct hr_mpy_area *a, uint64_t block);
 /* The area whose pool holds addr, or NULL. */

@@ -118,7 +118,7 @@ static enum hr_status mp_open(struct hr_runtime_in *in, void **self_ret, char *v
     mp->heap = in->heap;
     mp->word = mp->ow = in->image->word;
     hr_map_init(&mp->type_at, 1 << 17);
-    enum hr_status st = hr_mpy_find(in->image, &mp->m);
+    enum hr_status st = hr_mpy_find(in->image, true, &mp->m);
     if (st == HR_OK)
         st = find_all(mp);
     if (st != HR_OK) {
