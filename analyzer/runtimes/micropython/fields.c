@@ -15,6 +15,13 @@ static void key_text(const struct hr_mp *mp, uint64_t key, bool attribute, char 
         snprintf(buf, cap, "[%s]", hr_mp_value_text(mp, key, false, name, sizeof name));
 }
 
+/* A class's own two references: its bases and its names. */
+static const char *slot_name(const struct hr_mp *mp, uint64_t type, uint32_t off)
+{
+    uint64_t w = hr_mp_word(mp, type + off);
+    return w && w == hr_mp_slot(mp, type, HR_MPS_LOCALS) ? ".__dict__" : w && w == hr_mp_slot(mp, type, HR_MPS_PARENT) ? ".__bases__" : NULL;
+}
+
 static bool object_field(const struct hr_mp *mp, hr_id id, uint32_t off, char *buf, size_t cap)
 {
     unsigned kind = mp->types.v[mp->object[id]].kind, field = off / mp->word;
@@ -44,6 +51,16 @@ static bool object_field(const struct hr_mp *mp, hr_id id, uint32_t off, char *b
         snprintf(buf, cap, ".closed[%u]", (off - 3 * mp->word) / mp->ow);
         return true;
     }
+    else if (kind == HR_MPK_DEQUE)
+        name = field == 4 ? ".items" : NULL;
+    else if (kind == HR_MPK_TYPE)
+        name = slot_name(mp, hr_block_addr(mp->heap, id), off);
+    if (kind == HR_MPK_GENERATOR && off >= 2u * mp->word) {
+        snprintf(buf, cap, field == 2 ? ".function" : ".frame[%u]", field - 2);
+        return true;
+    }
+    if (kind == HR_MPK_INSTANCE && off >= 4u * mp->word)
+        name = ".(base)";
     if (!off)
         name = ".__class__";
     if (name)

@@ -16,7 +16,7 @@ enum hr_mp_repr { HR_MP_REPR_UNKNOWN, HR_MP_A_OLD, HR_MP_A, HR_MP_B_OLD, HR_MP_B
 enum hr_mp_kind {
     HR_MPK_OBJECT, HR_MPK_TYPE, HR_MPK_TUPLE, HR_MPK_LIST, HR_MPK_DICT, HR_MPK_SET, HR_MPK_STR, HR_MPK_INT, HR_MPK_FLOAT, HR_MPK_COMPLEX,
     HR_MPK_ARRAY, HR_MPK_MEMORYVIEW, HR_MPK_CLOSURE, HR_MPK_FUNCTION, HR_MPK_GENERATOR, HR_MPK_MODULE, HR_MPK_BOUND, HR_MPK_EXCEPTION,
-    HR_MPK_INSTANCE, HR_MPK_NONE, HR_MPK_BOOL, HR_MPK_RANGE,
+    HR_MPK_INSTANCE, HR_MPK_NONE, HR_MPK_BOOL, HR_MPK_RANGE, HR_MPK_DEQUE, HR_MPK_VIEW,
 };
 
 /* Which letter mem_info(1) prints for a block that begins with this type's address; 'h' for all others. */
@@ -38,7 +38,8 @@ enum { HR_MP_MAX_POOLS = 64 /* each dynamic pool doubles */ };
 
 /* Why an allocation without a type word exists. */
 enum hr_mp_role { HR_MPR_NONE, HR_MPR_ITEMS, HR_MPR_TABLE, HR_MPR_SET_TABLE, HR_MPR_TEXT, HR_MPR_DIGITS, HR_MPR_BUFFER, HR_MPR_MEMBERS,
-                  HR_MPR_TRACEBACK, HR_MPR_CODE, HR_MPR_CONSTANTS, HR_MPR_POOL, HR_MPR_CHUNK, HR_MPR_CONTEXT, HR_MPR_RAW_CODE, HR_MPR_NROLES };
+                  HR_MPR_TRACEBACK, HR_MPR_CODE, HR_MPR_CONSTANTS, HR_MPR_POOL, HR_MPR_CHUNK, HR_MPR_CONTEXT, HR_MPR_RAW_CODE,
+                  HR_MPR_FRAME, HR_MPR_ARGUMENTS, HR_MPR_MOUNT, HR_MPR_REGION, HR_MPR_PART, HR_MPR_NROLES };
 
 /* The heap behind a collection; all in bytes. */
 struct hr_mp_after {
@@ -119,6 +120,10 @@ bool hr_mp_map_get(const struct hr_mp *mp, uint64_t map, const char *key, uint64
 /* ---- objects and what they own (parts.c) ---- */
 enum hr_status hr_mp_find_objects(struct hr_mp *mp) HR_MUST;
 const char *hr_mp_role_name(enum hr_mp_role r);
+void hr_mp_claim_rest(struct hr_mp *mp); /* rest.c */
+/* The object a class with a base in C is built around: its word, 0 none. */
+uint64_t hr_mp_inner(const struct hr_mp *mp, uint64_t obj, uint32_t type);
+bool hr_mp_has_method(const struct hr_mp *mp, uint64_t type, const char *name); /* of the program's classes, not of those in C */
 
 /* ---- state and collector (collect.c) ---- */
 void hr_mp_find_state(struct hr_mp *mp);
@@ -136,6 +141,7 @@ void hr_mp_mark_words(struct hr_mp_marker *k, uint64_t lo, uint64_t hi);
 /* stacks.c */
 void hr_mp_find_stack(struct hr_mp *mp);
 void hr_mp_mark_pystack(struct hr_mp_marker *k, uint64_t dict_locals);
+bool hr_mp_is_region(const struct hr_mp *mp, uint64_t at);
 void hr_mp_mark_regions(struct hr_mp_marker *k);
 void hr_mp_mark_stacks(struct hr_mp_marker *k, struct hr_mp_gc *g); /* fills exact and stack */
 void hr_mp_gc_deinit(struct hr_mp_gc *g);

@@ -11,6 +11,8 @@ const char *hr_mp_role_name(enum hr_mp_role r)
         [HR_MPR_TEXT] = "str data", [HR_MPR_DIGITS] = "int digits", [HR_MPR_BUFFER] = "array buffer", [HR_MPR_MEMBERS] = "instance attributes",
         [HR_MPR_TRACEBACK] = "traceback", [HR_MPR_CODE] = "bytecode", [HR_MPR_CONSTANTS] = "constants", [HR_MPR_POOL] = "qstr pool",
         [HR_MPR_CHUNK] = "qstr data", [HR_MPR_CONTEXT] = "module context", [HR_MPR_RAW_CODE] = "raw code",
+        [HR_MPR_FRAME] = "frame", [HR_MPR_ARGUMENTS] = "thread arguments", [HR_MPR_MOUNT] = "mount", [HR_MPR_REGION] = "machine code region",
+        [HR_MPR_PART] = "part of an object",
     };
     return names[r];
 }
@@ -58,6 +60,7 @@ static void claim_function(struct claims *c, uint64_t o)
     struct hr_mp *mp = c->mp;
     if (mp->split_names) { /* context {module, globals, qstr table, object table}, child table, bytecode */
         uint64_t context = hr_mp_field(mp, o, 1);
+        claim(c, context, 4u * mp->word, false, HR_MPR_CONTEXT); /* of code that is no module's: its first word names no type */
         claim(c, hr_mp_field(mp, o, 2), mp->word, false, HR_MPR_CONSTANTS);
         claim(c, hr_mp_field(mp, context, 2), 1, false, HR_MPR_CONSTANTS);
         claim(c, hr_mp_field(mp, context, 3), 1, false, HR_MPR_CONSTANTS);
@@ -88,6 +91,10 @@ static void claim_parts(struct claims *c, uint64_t o, uint32_t type)
         break;
     case HR_MPK_INSTANCE:
         claim_map(c, o + mp->word, HR_MPR_MEMBERS);
+        break;
+    case HR_MPK_DEQUE: /* places, first, behind the last, items */
+        if (a < 1u << 24)
+            claim(c, hr_mp_field(mp, o, 4), a * mp->ow, true, HR_MPR_ITEMS);
         break;
     case HR_MPK_SET:
         if (b <= a && a < 1u << 24)
@@ -226,5 +233,6 @@ enum hr_status hr_mp_find_objects(struct hr_mp *mp)
     memset(mp->owner, 0xff, ((size_t)n + 1) * sizeof *mp->owner);
     memset(mp->role, 0, (size_t)n + 1);
     claim_all(mp);
+    hr_mp_claim_rest(mp);
     return HR_OK;
 }

@@ -201,7 +201,7 @@ static bool mark_whole(struct hr_mp_marker *k)
 
 /* ---- machine code ---- */
 /* Is this allocation {start, bytes, next} of a mapping for machine code (ports/unix/alloc.c)? */
-static bool is_region(const struct hr_mp *mp, uint64_t at)
+bool hr_mp_is_region(const struct hr_mp *mp, uint64_t at)
 {
     uint64_t start = hr_mp_word(mp, at), len = hr_mp_field(mp, at, 1), next = hr_mp_field(mp, at, 2);
     const struct hr_segment *s = start && !(start & 4095) ? hr_image_find(mp->img, start, NULL) : NULL;
@@ -214,7 +214,7 @@ void hr_mp_mark_regions(struct hr_mp_marker *k)
     const struct hr_mp *mp = k->mp;
     for (uint64_t at = mp->vm; !mp->img->bare && at < mp->root_hi && !hr_mp_at_least(mp, 1, 24); at += mp->word) {
         uint64_t r = hr_mp_word(mp, at), seen = 0;
-        while (r && seen++ < mp->heap->n && hr_mp_head(mp, r) != HR_NONE && is_region(mp, r)) {
+        while (r && seen++ < mp->heap->n && hr_mp_head(mp, r) != HR_NONE && hr_mp_is_region(mp, r)) {
             uint64_t start = hr_mp_word(mp, r);
             hr_mp_mark_words(k, start, start + hr_mp_field(mp, r, 1));
             r = hr_mp_field(mp, r, 2);

@@ -77,7 +77,7 @@ static const struct builtin builtins[] = {
     {"bytes", HR_MPK_STR, 'S'},         {"int", HR_MPK_INT, 'h'},          {"float", HR_MPK_FLOAT, 'F'},   {"complex", HR_MPK_COMPLEX, 'h'},
     {"bytearray", HR_MPK_ARRAY, 'A'},   {"array", HR_MPK_ARRAY, 'A'},      {"memoryview", HR_MPK_MEMORYVIEW, 'h'},
     {"closure", HR_MPK_CLOSURE, 'h'},   {"function", HR_MPK_FUNCTION, 'h'}, {"generator", HR_MPK_GENERATOR, 'h'},
-    {"module", HR_MPK_MODULE, 'M'},     {"bound_method", HR_MPK_BOUND, 'h'}, {"range", HR_MPK_RANGE, 'h'},       {"NoneType", HR_MPK_NONE, 'h'}, {"bool", HR_MPK_BOOL, 'h'},
+    {"module", HR_MPK_MODULE, 'M'},     {"bound_method", HR_MPK_BOUND, 'h'}, {"range", HR_MPK_RANGE, 'h'},       {"deque", HR_MPK_DEQUE, 'h'}, {"dict_view", HR_MPK_VIEW, 'h'}, {"NoneType", HR_MPK_NONE, 'h'}, {"bool", HR_MPK_BOOL, 'h'},
 };
 
 static bool is_exception(const struct hr_mp *mp, uint64_t type)
@@ -111,6 +111,8 @@ static void settle_kind(const struct hr_mp *mp, struct hr_mp_type *t, const char
         }
     if (t->kind == HR_MPK_TUPLE && !hr_mp_slot(mp, t->addr, HR_MPS_MAKE_NEW))
         t->letter = 'h'; /* attrtuple calls itself tuple, too */
+    if (t->kind == HR_MPK_GENERATOR && hr_mp_slot(mp, t->addr, HR_MPS_CALL))
+        t->kind = HR_MPK_FUNCTION; /* what makes generators is called generator, too */
     if (t->kind == HR_MPK_OBJECT && is_exception(mp, t->addr))
         t->kind = HR_MPK_EXCEPTION;
 }
@@ -152,7 +154,7 @@ static void settle_functions(struct hr_mp *mp)
 {
     uint32_t best = HR_NONE;
     for (uint32_t i = 0; i < mp->types.n; i++)
-        if (mp->types.v[i].kind == HR_MPK_FUNCTION && mp->types.v[i].heads && (best == HR_NONE || mp->types.v[i].heads > mp->types.v[best].heads))
+        if (mp->types.v[i].kind == HR_MPK_FUNCTION && !strcmp(hr_strs_get(mp->img->strs, mp->types.v[i].name), "function") && mp->types.v[i].heads && (best == HR_NONE || mp->types.v[i].heads > mp->types.v[best].heads))
             best = i;
     if (best != HR_NONE)
         mp->types.v[best].letter = 'B';
@@ -187,6 +189,32 @@ enum hr_status hr_mp_find_types(struct hr_mp *mp)
     count_heads(mp);
     settle_functions(mp);
     return HR_OK;
+}
+
+/* {type, attributes (3 words), objects of the bases in C}: py/objtype.h. */
+uint64_t hr_mp_inner(const struct hr_mp *mp, uint64_t obj, uint32_t type)
+{
+    hr_id id = hr_mp_head(mp, obj);
+    return mp->types.v[type].in_heap && id != HR_NONE && hr_block_size(mp->heap, id) > 4u * mp->word ? hr_mp_obj(mp, obj + 4u * mp->word) : 0;
+}
+
+bool hr_mp_has_method(const struct hr_mp *mp, uint64_t type, const char *name)
+{
+    enum { MAX_BASES = 32 };
+    uint64_t todo[MAX_BASES] = {type}, w;
+    for (unsigned i = 0, n = 1; i < n; i++) {
+        uint64_t dict = hr_mp_slot(mp, todo[i], HR_MPS_LOCALS), up = hr_mp_slot(mp, todo[i], HR_MPS_PARENT);
+        if (!hr_mpy_area_at(&mp->m, todo[i]))
+            continue;
+        if (dict && hr_mp_map_get(mp, dict + mp->word, name, &w))
+            return true;
+        uint64_t several = up && hr_mp_word(mp, up) != mp->type_type ? hr_mp_field(mp, up, 1) : 0; /* a tuple of them */
+        for (uint64_t k = 0; k < several && n < MAX_BASES && several < MAX_BASES; k++)
+            todo[n++] = hr_mp_obj(mp, up + 2u * mp->word + k * mp->ow);
+        if (up && !several && n < MAX_BASES)
+            todo[n++] = up;
+    }
+    return false;
 }
 
 uint32_t hr_mp_type_of(const struct hr_mp *mp, uint64_t obj) { return hr_map_get(&mp->type_at, hr_mp_word(mp, obj)); }

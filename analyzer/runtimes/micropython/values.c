@@ -26,16 +26,50 @@ static uint64_t range_len(const struct hr_mp *mp, uint64_t o)
     return (way - 1) / (step > 0 ? (uint64_t)step : 0 - (uint64_t)step) + 1;
 }
 
+/* Characters: bytes that continue none. Text of a build without Unicode, or cut off, counts by bytes. */
+static uint64_t text_len(const struct hr_mp *mp, uint64_t o, uint32_t type)
+{
+    uint64_t len = hr_mp_field(mp, o, 2), n = 0;
+    if (strcmp(hr_strs_get(mp->img->strs, mp->types.v[type].name), "str"))
+        return len;
+    struct hr_span s = hr_image_peek(mp->img, hr_mp_field(mp, o, 3), len);
+    for (size_t i = 0; i < s.n; i++)
+        n += (s.p[i] & 0xc0) != 0x80;
+    return s.n == len ? n : len;
+}
+
+static uint64_t deque_len(const struct hr_mp *mp, uint64_t o)
+{
+    uint64_t alloc = hr_mp_field(mp, o, 1), get = hr_mp_field(mp, o, 2), put = hr_mp_field(mp, o, 3);
+    return get >= alloc || put >= alloc ? UINT64_MAX : put >= get ? put - get : put + alloc - get;
+}
+
+/* Of what a class of the program is built around, unless the class has a way of its own. */
+static uint64_t inner_len(const struct hr_mp *mp, uint64_t o, uint32_t type)
+{
+    struct hr_mp_value v = hr_mp_decode(mp, hr_mp_inner(mp, o, type));
+    uint32_t t = v.what == HR_MPW_PTR ? hr_mp_type_of(mp, v.u) : HR_NONE;
+    char text[512];
+    if (hr_mp_has_method(mp, mp->types.v[type].addr, "__len__"))
+        return UINT64_MAX;
+    if (v.what == HR_MPW_QSTR && hr_mp_qstr(mp, v.u, text, sizeof text))
+        return strlen(text);
+    return t == HR_NONE || mp->types.v[t].in_heap ? UINT64_MAX : hr_mp_len(mp, v.u, t);
+}
+
 uint64_t hr_mp_len(const struct hr_mp *mp, uint64_t o, uint32_t type)
 {
     switch (mp->types.v[type].kind) {
+    case HR_MPK_INSTANCE: return inner_len(mp, o, type);
+    case HR_MPK_DEQUE: return deque_len(mp, o);
+    case HR_MPK_VIEW: return hr_mp_is_dict(mp, hr_mp_field(mp, o, 1)) ? hr_mp_field(mp, hr_mp_field(mp, o, 1), 1) >> 3 : UINT64_MAX;
     case HR_MPK_TUPLE: return hr_mp_field(mp, o, 1);
     case HR_MPK_RANGE: return range_len(mp, o);
     case HR_MPK_LIST:
     case HR_MPK_SET:
-    case HR_MPK_STR:
     case HR_MPK_ARRAY:
     case HR_MPK_MEMORYVIEW: return hr_mp_field(mp, o, 2);
+    case HR_MPK_STR: return text_len(mp, o, type);
     case HR_MPK_DICT: return hr_mp_field(mp, o, 1) >> 3; /* three flags below */
     default: return UINT64_MAX;
     }
@@ -46,6 +80,7 @@ uint64_t hr_mp_allocated(const struct hr_mp *mp, uint64_t o, uint32_t type)
     switch (mp->types.v[type].kind) {
     case HR_MPK_LIST:
     case HR_MPK_SET: return hr_mp_field(mp, o, 1);
+    case HR_MPK_DEQUE: return hr_mp_field(mp, o, 1) - hr_min(hr_mp_field(mp, o, 1), 1); /* one place stays empty */
     case HR_MPK_DICT: return hr_mp_field(mp, o, 2);
     case HR_MPK_ARRAY: return hr_mp_field(mp, o, 2) + (hr_mp_field(mp, o, 1) >> 8);
     default: return UINT64_MAX;
@@ -176,12 +211,23 @@ static void put_map(const struct hr_mp *mp, uint64_t map, bool contents, char *b
 char *hr_mp_repr_text(const struct hr_mp *mp, uint64_t o, uint32_t type, bool contents, char *buf, size_t cap)
 {
     char name[160];
+    unsigned kind = mp->types.v[type].kind;
     *buf = 0;
-    switch (mp->types.v[type].kind) {
+    switch (kind) {
     case HR_MPK_TUPLE: put_items(mp, o + 2u * mp->word, hr_mp_field(mp, o, 1), contents, buf, cap); break;
     case HR_MPK_LIST: put_items(mp, hr_mp_field(mp, o, 3), hr_mp_field(mp, o, 2), contents, buf, cap); break;
-    case HR_MPK_DICT:
-    case HR_MPK_INSTANCE: put_map(mp, o + mp->word, contents, buf, cap); break;
+    case HR_MPK_DEQUE:
+        if (deque_len(mp, o) != UINT64_MAX)
+            put(buf, cap, "%llu items", (unsigned long long)deque_len(mp, o));
+        break;
+    case HR_MPK_VIEW:
+    case HR_MPK_BOUND: put(buf, cap, "%s", hr_mp_value_text(mp, hr_mp_obj(mp, o + (kind == HR_MPK_BOUND ? 2u : 1u) * mp->word), contents, name, sizeof name)); break;
+    case HR_MPK_INSTANCE:
+        put_map(mp, o + mp->word, contents, buf, cap);
+        if (hr_mp_inner(mp, o, type))
+            put(buf, cap, "; around %s", hr_mp_value_text(mp, hr_mp_inner(mp, o, type), contents, name, sizeof name));
+        break;
+    case HR_MPK_DICT: put_map(mp, o + mp->word, contents, buf, cap); break;
     case HR_MPK_SET: put(buf, cap, "%llu members", (unsigned long long)hr_mp_field(mp, o, 2)); break;
     case HR_MPK_STR: put_text(mp, hr_mp_field(mp, o, 3), hr_mp_field(mp, o, 2), contents, buf, cap); break;
     case HR_MPK_INT: put_big(mp, o, buf, cap); break;
