@@ -16,7 +16,7 @@ enum hr_mp_repr { HR_MP_REPR_UNKNOWN, HR_MP_A_OLD, HR_MP_A, HR_MP_B_OLD, HR_MP_B
 enum hr_mp_kind {
     HR_MPK_OBJECT, HR_MPK_TYPE, HR_MPK_TUPLE, HR_MPK_LIST, HR_MPK_DICT, HR_MPK_SET, HR_MPK_STR, HR_MPK_INT, HR_MPK_FLOAT, HR_MPK_COMPLEX,
     HR_MPK_ARRAY, HR_MPK_MEMORYVIEW, HR_MPK_CLOSURE, HR_MPK_FUNCTION, HR_MPK_GENERATOR, HR_MPK_MODULE, HR_MPK_BOUND, HR_MPK_EXCEPTION,
-    HR_MPK_INSTANCE, HR_MPK_NONE, HR_MPK_BOOL, HR_MPK_RANGE, HR_MPK_DEQUE, HR_MPK_VIEW,
+    HR_MPK_INSTANCE, HR_MPK_NONE, HR_MPK_BOOL, HR_MPK_RANGE, HR_MPK_DEQUE, HR_MPK_VIEW, HR_MPK_CELL,
 };
 
 /* Which letter mem_info(1) prints for a block that begins with this type's address; 'h' for all others. */
@@ -166,6 +166,7 @@ bool hr_mp_field_name(const struct hr_mp *mp, hr_id id, uint32_t off, char *buf,
 enum hr_status hr_mp_roots(struct hr_mp *mp) HR_MUST;
 
 /* ---- values (values.c) ---- */
+bool hr_mp_function_name(const struct hr_mp *mp, uint64_t fun, char *buf, size_t cap); /* of bytecode; names.c */
 char *hr_mp_value_text(const struct hr_mp *mp, uint64_t word, bool contents, char *buf, size_t cap);
 char *hr_mp_repr_text(const struct hr_mp *mp, uint64_t obj, uint32_t type, bool contents, char *buf, size_t cap);
 uint64_t hr_mp_len(const struct hr_mp *mp, uint64_t obj, uint32_t type);       /* UINT64_MAX: has none */

@@ -142,6 +142,8 @@ static enum hr_status add_type(struct hr_mp *mp, uint64_t at)
         hr_image_peek(mp->img, at + mp->word + 4, HR_MPS_N).p[0] > HR_MPS_N)
         return HR_OK; /* a word that names `type` but begins no type */
     settle_kind(mp, &t, name);
+    if (!*name && !t.in_heap)
+        t.kind = HR_MPK_CELL;
     HR_TRY(hr_strs_addz(mp->img->strs, *name ? name : "cell", &t.name));
     HR_TRY(full_name(mp, &t, name));
     HR_TRY(hr_map_put(&mp->type_at, at, (uint32_t)mp->types.n));

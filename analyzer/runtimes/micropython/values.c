@@ -134,11 +134,11 @@ static void put_big(const struct hr_mp *mp, uint64_t o, char *buf, size_t cap)
 }
 
 /* A double lies 8-aligned where the processor's rules say so; builds with single precision put it right behind the type. */
-static void put_float(const struct hr_mp *mp, uint64_t o, char *buf, size_t cap)
+static void put_float(const struct hr_mp *mp, uint64_t o, unsigned i, char *buf, size_t cap)
 {
     bool wide = mp->word == 8 || !strcmp(mp->img->arch->name, "wasm32");
     uint64_t bits = 0;
-    if (!hr_image_uint(mp->img, wide ? o + 8 : o + 4, wide ? 8 : 4, &bits))
+    if (!hr_image_uint(mp->img, wide ? o + 8 + 8u * i : o + 4 + 4u * i, wide ? 8 : 4, &bits))
         return;
     float f;
     double d;
@@ -156,7 +156,12 @@ static void put_text(const struct hr_mp *mp, uint64_t at, uint64_t n, bool conte
         return;
     }
     size_t got = hr_image_read(mp->img, at, text, (size_t)hr_min(n, sizeof text));
-    put(buf, cap, "'%.*s'%s", (int)got, text, got < n ? "..." : "");
+    put(buf, cap, "'");
+    for (size_t i = 0, run; i < got; i += run + 1) { /* a zero is no end: its picture, U+2400 */
+        run = strnlen(text + i, got - i);
+        put(buf, cap, "%.*s%s", (int)run, text + i, i + run < got ? "\xe2\x90\x80" : "");
+    }
+    put(buf, cap, "'%s", got < n ? "..." : "");
 }
 
 char *hr_mp_value_text(const struct hr_mp *mp, uint64_t word, bool contents, char *buf, size_t cap)
@@ -229,12 +234,35 @@ char *hr_mp_repr_text(const struct hr_mp *mp, uint64_t o, uint32_t type, bool co
         break;
     case HR_MPK_DICT: put_map(mp, o + mp->word, contents, buf, cap); break;
     case HR_MPK_SET: put(buf, cap, "%llu members", (unsigned long long)hr_mp_field(mp, o, 2)); break;
-    case HR_MPK_STR: put_text(mp, hr_mp_field(mp, o, 3), hr_mp_field(mp, o, 2), contents, buf, cap); break;
+    case HR_MPK_STR:
+        if (contents && !strcmp(hr_strs_get(mp->img->strs, mp->types.v[type].name), "bytes"))
+            put(buf, cap, "b");
+        put_text(mp, hr_mp_field(mp, o, 3), hr_mp_field(mp, o, 2), contents, buf, cap);
+        break;
+    case HR_MPK_RANGE:
+        put(buf, cap, "%lld to %lld by %lld", (long long)number(mp, o, 1), (long long)number(mp, o, 2), (long long)number(mp, o, 3));
+        break;
+    case HR_MPK_CELL: put(buf, cap, "%s", hr_mp_value_text(mp, hr_mp_obj(mp, o + mp->word), contents, name, sizeof name)); break;
+    case HR_MPK_COMPLEX:
+        put_float(mp, o, 0, buf, cap);
+        put(buf, cap, ", ");
+        put_float(mp, o, 1, buf, cap);
+        put(buf, cap, "j");
+        break;
     case HR_MPK_INT: put_big(mp, o, buf, cap); break;
-    case HR_MPK_FLOAT: put_float(mp, o, buf, cap); break;
+    case HR_MPK_FLOAT: put_float(mp, o, 0, buf, cap); break;
     case HR_MPK_ARRAY:
     case HR_MPK_MEMORYVIEW: put(buf, cap, "%llu elements", (unsigned long long)hr_mp_field(mp, o, 2)); break;
-    case HR_MPK_CLOSURE: put_items(mp, o + 3u * mp->word, hr_mp_field(mp, o, 2), contents, buf, cap); break;
+    case HR_MPK_FUNCTION:
+    case HR_MPK_GENERATOR:
+        if (hr_mp_function_name(mp, kind == HR_MPK_FUNCTION ? o : hr_mp_field(mp, o, hr_mp_at_least(mp, 1, 12) ? 2 : 3), name, sizeof name))
+            put(buf, cap, "%s", name);
+        break;
+    case HR_MPK_CLOSURE:
+        if (hr_mp_function_name(mp, hr_mp_field(mp, o, 1), name, sizeof name))
+            put(buf, cap, "%s, ", name);
+        put_items(mp, o + 3u * mp->word, hr_mp_field(mp, o, 2), contents, buf, cap);
+        break;
     case HR_MPK_EXCEPTION: put(buf, cap, "arguments %s", hr_mp_value_text(mp, hr_mp_field(mp, o, 3), contents, name, sizeof name)); break;
     case HR_MPK_TYPE: {
         uint32_t t = hr_map_get(&mp->type_at, o);
