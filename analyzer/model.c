@@ -558,7 +558,12 @@ static bool leaks_for_good(const struct hr_session *s)
 }
 G(g_shared_bytes) { num(ret, leaks_for_good(S) ? S->leaks->shared_bytes : 0); }
 G(g_shared_blocks) { num(ret, leaks_for_good(S) ? S->leaks->shared_blocks : 0); }
-G(g_path) { text(ret, hr_base_name(S->opt.image)); }
+G(g_path) { text(ret, S->opt.image); }
+G(g_options)
+{
+    static _Thread_local char b[2048];
+    text(ret, hr_session_options(S, b, sizeof b));
+}
 G(g_target) { text(ret, S->image.arch ? S->image.arch->name : "unknown"); }
 static const struct hr_global session_globals[] = {
     {"heap.used", HR_V_NUM, 0, "bytes in use", g_used, NULL},
@@ -573,7 +578,8 @@ static const struct hr_global session_globals[] = {
     {"leak.count", HR_V_NUM, HR_NEED_REACH, "leaks: what as many calls of free() would give back", g_leak_count, NULL},
     {"leak.shared_bytes", HR_V_NUM, HR_NEED_REACH, "bytes of leaked blocks that several leaks hold, so that no single one does", g_shared_bytes, NULL},
     {"leak.shared_blocks", HR_V_NUM, HR_NEED_REACH, "how many those are", g_shared_blocks, NULL},
-    {"image.path", HR_V_STR, 0, "name of the dump", g_path, NULL},
+    {"image.path", HR_V_STR, 0, "the dump as it was named", g_path, NULL},
+    {"image.options", HR_V_STR, 0, "the options that a further command needs to see the same", g_options, NULL},
     {"target", HR_V_STR, 0, "processor architecture", g_target, NULL},
 };
 

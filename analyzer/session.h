@@ -93,6 +93,12 @@ bool hr_root_strong(const struct hr_root *r);
 /* Sums over arenas; what lies in a heap nested in another's block is counted once. */
 struct heapray_totals hr_session_totals(const struct hr_session *s);
 
+/* ---- what to run next (analyzer/command.c); as a shell needs it, return buf ---- */
+/* The options without which the same question would get a poorer answer: --elf, --with, --regs ...; "" none. */
+char *hr_session_options(const struct hr_session *s, char *buf, size_t cap);
+/* "heapray show ram.bin@0x20000000 0x20000040 --elf firmware.elf". */
+char *hr_session_command(const struct hr_session *s, const char *verb, const char *rest, char *buf, size_t cap);
+
 /* ---- words about nodes (analyzer/describe.c); all unescaped, return buf ---- */
 /* "struct node", "untyped 48 bytes", "text (char[])"; for roots: "global g_cache", "local req of handle() server.c:120". */
 char *hr_describe_type(struct hr_session *s, hr_id node, char *buf, size_t cap);

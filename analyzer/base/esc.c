@@ -1,5 +1,6 @@
 #include "analyzer/base/esc.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -75,4 +76,23 @@ char *hr_human(char *buf, size_t cap, uint64_t bytes)
     }
     snprintf(buf, cap, u && v < 99.95 ? "%.1f %s" : "%.0f %s", v, unit[u]);
     return buf;
+}
+
+bool hr_shell_word(char *buf, size_t cap, const char *z)
+{
+    size_t start = strlen(buf), at = start;
+    bool plain = *z && *z != '-';
+    for (const char *p = z; *p; p++)
+        plain &= isalnum((unsigned char)*p) || strchr("_@%+=:,./-", *p);
+    if (start)
+        at += (size_t)snprintf(buf + at, cap - at, " ");
+    if (!plain && at < cap)
+        at += (size_t)snprintf(buf + at, cap - at, "'");
+    for (const char *p = z; *p && at < cap; p++)
+        at += (size_t)snprintf(buf + at, cap - at, !plain && *p == '\'' ? "'\\''" : "%c", *p);
+    if (!plain && at < cap)
+        at += (size_t)snprintf(buf + at, cap - at, "'");
+    if (at >= cap)
+        buf[start] = 0;
+    return at < cap;
 }

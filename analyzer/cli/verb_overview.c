@@ -250,7 +250,7 @@ static void print_suspect(struct hr_cli *c, const struct suspect *s)
 {
     struct hr_out *o = &c->out;
     const struct hr_finding *f = s->f;
-    char head[32], title[2048];
+    char head[64], title[2048];
     snprintf(head, sizeof head, "%s: ", hr_severity_name(f->severity));
     snprintf(title, sizeof title, "%s", f->title);
     if (s->alike > 1)
@@ -262,10 +262,8 @@ static void print_suspect(struct hr_cli *c, const struct suspect *s)
     hr_out_style(o, HR_DIM);
     hr_outf(o, "  next: ");
     hr_out_style(o, HR_PLAIN);
-    if (f->next)
-        hr_out_esc(o, f->next);
-    else
-        hr_outf(o, "heapray check %s --only '%s'", hr_base_name(c->opt.image), f->rule);
+    snprintf(head, sizeof head, "--only '%.50s'", f->rule);
+    hr_out_esc(o, f->next ? f->next : hr_session_command(c->s, "check", head, title, sizeof title));
     hr_outf(o, "\n");
 }
 
@@ -273,6 +271,7 @@ static void print_suspects(struct hr_cli *c, const struct view *v)
 {
     struct hr_out *o = &c->out;
     struct suspectvec s;
+    char next[4096];
     hr_outf(o, "\n");
     if (collect_suspects(v, &s) != HR_OK)
         hr_outf(o, "out of memory for the findings\n");
@@ -283,8 +282,11 @@ static void print_suspects(struct hr_cli *c, const struct view *v)
     }
     for (size_t i = 0; i < s.n && i < TOP_SUSPECTS; i++)
         print_suspect(c, &s.v[i]);
-    if (s.n > TOP_SUSPECTS)
-        hr_outf(o, "[%s more kinds of findings: heapray check %s]\n", hr_cli_count(c, s.n - TOP_SUSPECTS), hr_base_name(c->opt.image));
+    if (s.n > TOP_SUSPECTS) {
+        hr_outf(o, "[%s more kind%s of findings: ", hr_cli_count(c, s.n - TOP_SUSPECTS), s.n - TOP_SUSPECTS == 1 ? "" : "s");
+        hr_out_esc(o, hr_session_command(c->s, "check", "", next, sizeof next));
+        hr_outf(o, "]\n");
+    }
     suspectvec_deinit(&s);
 }
 
@@ -299,9 +301,19 @@ static void print_hint(struct hr_cli *c, const struct view *v)
             hr_cli_bytes(c, v->hint->reach_bytes), (unsigned long long)hr_block_addr(c->s->heap, v->hint->example));
 }
 
+/* What else fits this image. */
+static const char *other_verbs(struct hr_cli *c)
+{
+    if (hr_runtimes_self(c->s->runtimes, "micropython"))
+        return "or in place of check: mp info, mp gc, frag, tree, top, map, objects, show ADDR, path ADDR (heapray --help)";
+    if (c->s->image.bare)
+        return "or in place of check: map, frag, tree, top, threads, show ADDR, path ADDR (heapray --help)";
+    return "or in place of check: top, tree, frag, threads, show ADDR, path ADDR (heapray --help)";
+}
+
 static void overview_text(struct hr_cli *c, const struct view *v)
 {
-    const char *core = hr_base_name(c->opt.image);
+    char next[4096];
     print_what(c);
     print_heap(c);
     print_types(c);
@@ -309,9 +321,10 @@ static void overview_text(struct hr_cli *c, const struct view *v)
     print_suspects(c, v);
     print_hint(c, v);
     hr_cli_text_notes(c);
-    hr_outf(&c->out, "\nnext: heapray check ");
-    hr_out_esc(&c->out, core);
-    hr_outf(&c->out, " | top | tree | frag | threads | show ADDR | path ADDR   (heapray --help)\n");
+    hr_outf(&c->out, "\nnext: ");
+    hr_out_esc(&c->out, hr_session_command(c->s, "check", "", next, sizeof next));
+    hr_outf(&c->out, "\n");
+    hr_out_hang(&c->out, HR_DIM, "      ", other_verbs(c));
 }
 
 static void overview_json(struct hr_cli *c, const struct view *v)

@@ -228,9 +228,13 @@ static enum hr_status gc_text(struct hr_cli *c, struct hr_py *py, const struct h
     }
     if (st == HR_OK && r->first.n > 1)
         shapes_text(c, py, &s, r->first.n - 1);
-    if (g->garbage.n && !c->all)
-        hr_outf(&c->out, "each object: --all, or --json; what one looks like: heapray show %s 0x%llx\n", hr_base_name(c->opt.image),
-                (unsigned long long)g->garbage.v[0]);
+    if (g->garbage.n && !c->all) {
+        char addr[32], next[4096];
+        snprintf(addr, sizeof addr, "0x%llx", (unsigned long long)g->garbage.v[0]);
+        hr_outf(&c->out, "each object: --all, or --json; what one looks like: ");
+        hr_out_esc(&c->out, hr_session_command(c->s, "show", addr, next, sizeof next));
+        hr_outf(&c->out, "\n");
+    }
     hr_py_shapes_deinit(&s);
     hr_cli_text_notes(c);
     return st;

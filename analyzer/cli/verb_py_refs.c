@@ -165,8 +165,11 @@ static enum hr_status print_text(struct hr_cli *c, struct hr_py *py, const struc
     for (unsigned k = 0; k < HR_PS_COUNT; k++)
         if (a->skipped[k])
             hr_outf(o, "not audited: %s %s\n", hr_cli_count(c, a->skipped[k]), why[k]);
-    if (a->surplus.n + a->deficit.n)
-        hr_outf(o, "heapray path %s ADDR says who holds one, heapray show what it is\n", c->opt.image);
+    if (a->surplus.n + a->deficit.n) {
+        char next[4096];
+        hr_out_esc(o, hr_session_command(c->s, "path", "ADDR", next, sizeof next));
+        hr_outf(o, " says who holds one, heapray show what it is\n");
+    }
     hr_cli_text_notes(c);
     return HR_OK;
 }

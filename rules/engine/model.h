@@ -92,6 +92,7 @@ struct hr_model {
  *   attribute "surety"               NUM, enum hr_surety: a finding gets the weakest of its rows
  *   attribute "location"             STR, "server.c:120"
  *   global "image.path"              what `{image}` stands for in a rule's `next` command
+ *   global "image.options"           what is put behind such a command: options, as a shell needs them
  *   needs HR_NEED_STRINGS            the attribute's text is contents of memory: shown only when the user allows it */
 
 #endif

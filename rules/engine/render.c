@@ -1,7 +1,9 @@
 /* Texts with placeholders, and fingerprints. */
 #include <ctype.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "analyzer/base/esc.h"
 #include "rules/engine/internal.h"
 
 enum { PLACEHOLDER_MAX = 160 }; /* bytes a value may take in a sentence: template names run to thousands */
@@ -55,28 +57,42 @@ static void put_value(struct line *l, struct vm *m, const struct prog *p, const 
         put(l, "...", 3);
 }
 
-/* `{image}` in a command: the path as a shell needs it. */
-static void put_image(struct line *l, struct vm *m, const struct hr_global *g)
+/* As it is, blanks too: what may not be changed is already as a shell needs it. */
+static void put_command(struct line *l, const char *z)
 {
+    for (; *z && !l->cut; z++) {
+        if (l->n + 4 >= sizeof l->buf)
+            l->cut = true;
+        else
+            l->buf[l->n++] = *z;
+    }
+}
+
+static const char *global_text(struct vm *m, const char *name)
+{
+    const struct hr_global *g = hr_model_global(m->model, name);
     struct hr_value v = {0};
     if (g)
         g->get(g->ctx, &v);
-    if (!g || v.kind != HR_V_STR || !v.s) {
-        put(l, "CORE", 4);
-        return;
+    return g && v.kind == HR_V_STR && v.s && v.n ? v.s : NULL; /* globals' texts end in 0 */
+}
+
+/* `{image}` in a command: the path as a shell needs it. */
+static void put_image(struct line *l, struct vm *m)
+{
+    char word[HR_MAX_RULE_TEXT] = "";
+    const char *path = global_text(m, "image.path");
+    put_command(l, path && hr_shell_word(word, sizeof word, path) ? word : "CORE");
+}
+
+/* What the command needs besides, to see what this one saw. */
+static void put_options(struct line *l, struct vm *m)
+{
+    const char *options = global_text(m, "image.options");
+    if (options && l->n + strlen(options) + 5 < sizeof l->buf) {
+        put_command(l, " ");
+        put_command(l, options);
     }
-    (void)m;
-    bool plain = v.n > 0 && *v.s != '-';
-    for (size_t i = 0; i < v.n; i++)
-        plain &= isalnum((unsigned char)v.s[i]) || (v.s[i] && strchr("_@%+=:,./-", v.s[i]));
-    if (plain) {
-        put(l, v.s, v.n);
-        return;
-    }
-    put(l, "'", 1);
-    for (size_t i = 0; i < v.n; i++)
-        put(l, v.s[i] == '\'' ? "'\\''" : &v.s[i], v.s[i] == '\'' ? 4 : 1);
-    put(l, "'", 1);
 }
 
 bool hr_is_image(const struct node *e) { return e && e->orig == N_NAME && !strcmp(e->text, "image"); }
@@ -84,19 +100,23 @@ bool hr_is_image(const struct node *e) { return e && e->orig == N_NAME && !strcm
 char *hr_render(struct vm *m, const struct tmpl *t, struct prog *const *progs, const struct hr_table *table, uint64_t row)
 {
     struct line l;
+    bool command = false;
     l.n = 0;
     l.cut = false;
     for (uint32_t i = 0; i < t->n; i++) {
         const struct piece *x = &t->v[i];
-        if (x->text)
+        if (x->text) {
             put(&l, x->text, strlen(x->text));
-        else if (hr_is_image(x->expr))
-            put_image(&l, m, hr_model_global(m->model, "image.path"));
-        else if (progs[i])
+        } else if (hr_is_image(x->expr)) {
+            put_image(&l, m);
+            command = true;
+        } else if (progs[i])
             put_value(&l, m, progs[i], hr_vm_run(m, progs[i], table, row), x->contents);
     }
     while (l.n && l.buf[l.n - 1] == ' ')
         l.n--;
+    if (command)
+        put_options(&l, m);
     if (l.cut) {
         memcpy(l.buf + l.n, "...", 3);
         l.n += 3;

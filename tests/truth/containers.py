@@ -104,6 +104,7 @@ def says(image, *args, asked=ASKED):
         r = hr.heapray(*verb, image, *args)
         form = re.search(r'"format": ?"([^"]+)"', hr.heapray("info", "--json", image, *args).out)[1] if verb == asked[0] else form
         text = (r.out + r.err).replace(image, "IMAGE").replace(name, "IMAGE")
+        text = re.sub(r"(heapray [^\n\"]*?IMAGE[^\n\"]*?)((?: --(?:with|regs) [^\s\"\]]+)+)", r"\1", text) # the next command repeats how the image was given
         text = re.sub(r'("format": ?)"' + form + '"', r'\1"FORMAT"', text)
         text = re.sub(rf"^IMAGE: {form}, ", "IMAGE: FORMAT, ", text, flags=re.M)
         out.append((" ".join(verb) or "overview", r.rc, text))
