@@ -105,7 +105,7 @@ static enum hr_status walk(void *self, uint64_t n, struct hr_builder *b)
             hr_note_at(a->notes, HR_NOTE_DAMAGE, "heap.corrupt.size", at, "dlmalloc: the size of the chunk at 0x%llx makes no sense: what follows is not known",
                        (unsigned long long)at);
             row->corrupt = true;
-            return HR_OK;
+            return hr_emit_unknown(b, at, end - at);
         }
         HR_TRY(hr_emit(b, at + 2 * w, size - w, head & CINUSE ? HR_USED : HR_FREE));
     }

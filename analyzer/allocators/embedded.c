@@ -42,6 +42,28 @@ bool hr_emb_has(const struct hr_u64vec *v, uint64_t x)
     return lo < v->n && v->v[lo] == x;
 }
 
+bool hr_emb_missing(const struct hr_image *img, struct hr_notes *notes, const char *name, uint64_t at)
+{
+    if (hr_image_peek(img, at, 1).n)
+        return false;
+    hr_note_at(notes, HR_NOTE_DEGRADED, "heap.not_captured", at, "%s heap: the image does not hold 0x%llx, where the heap goes on; up to the next block that is surely one nothing is known",
+               name, (unsigned long long)at);
+    return true;
+}
+
+uint64_t hr_emb_above(const struct hr_u64vec *v, uint64_t x, uint64_t end)
+{
+    size_t lo = 0, hi = v->n;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (v->v[mid] <= x)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < v->n ? hr_min(v->v[lo], end) : end;
+}
+
 static bool named(const char *const *list, const char *name)
 {
     for (; *list; list++)

@@ -26,6 +26,11 @@ enum hr_status hr_emb_declare(struct hr_allocator_in *in, const char *name, cons
 /* Is x in the ascending vector? */
 bool hr_emb_has(const struct hr_u64vec *v, uint64_t x);
 
+/* Is there nothing of `at` in the image? Then that is said: of the heap `name` it is not known what is there. */
+bool hr_emb_missing(const struct hr_image *img, struct hr_notes *notes, const char *name, uint64_t at);
+/* The first of the ascending vector above x, or `end`. */
+uint64_t hr_emb_above(const struct hr_u64vec *v, uint64_t x, uint64_t end);
+
 /* Shows every place of a bare machine's writable memory that is aligned to `step` and has `need` bytes behind it: n of them at p.
  * The function returns how many bytes are its own (the search goes on behind them), 0 when there is nothing here. */
 typedef uint64_t hr_emb_look_fn(void *ctx, uint64_t at, const uint8_t *p, size_t n);

@@ -32,15 +32,18 @@ static uint64_t recover(const struct hr_esp *a, const struct hr_esp_heap *h, uin
 static enum hr_status run(const struct hr_esp *a, const struct hr_esp_heap *h, struct hr_arena *row, const struct hr_u64vec *listed, struct hr_builder *out)
 {
     struct hr_fuel fuel = hr_fuel(hr_min(16 * (h->end - h->info), HR_EMB_SEARCH));
-    bool before = false, known = true;
+    bool before = false, known = true, gap = false;
     uint64_t free_bytes = 0, says = 0, back;
     for (uint64_t at = h->first; at < hr_esp_last(h);) {
         struct hr_esp_block b;
         if (!hr_esp_block(a, h, at, &b)) {
-            hr_esp_damage(a, row, "heap.corrupt.size", at, "the size of the block makes no sense (an overrun of the block before it?), the block");
-            if (!hr_burn(&fuel, h->end - at))
-                break;
-            at = recover(a, h, at, listed);
+            if (hr_emb_missing(a->img, a->notes, "ESP-IDF", at))
+                gap = true;
+            else
+                hr_esp_damage(a, row, "heap.corrupt.size", at, "the size of the block makes no sense (an overrun of the block before it?), the block");
+            uint64_t from = at;
+            at = hr_burn(&fuel, h->end - at) ? recover(a, h, at, listed) : hr_esp_last(h);
+            HR_TRY(hr_emit_unknown(out, from, at - from));
             known = false;
             continue;
         }
@@ -65,7 +68,7 @@ static enum hr_status run(const struct hr_esp *a, const struct hr_esp_heap *h, s
         at = b.next;
     }
     /* TLSF's free_bytes is kept by differences that changed with the versions; no check of theirs looks at it */
-    if (!h->control && !row->corrupt && hr_image_uint(a->img, h->info + 4, 4, &says) && says != free_bytes)
+    if (!h->control && !row->corrupt && !gap && hr_image_uint(a->img, h->info + 4, 4, &says) && says != free_bytes)
         hr_esp_damage(a, row, "heap.corrupt.free-bytes", h->info, "free_bytes is not the sum of the free blocks: the heap");
     return HR_OK;
 }

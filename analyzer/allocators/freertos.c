@@ -27,7 +27,8 @@ struct freertos {
     uint32_t arena;
     struct hr_u64vec free;      /* blocks on the free list, ascending once read */
     uint64_t free_bytes, free_says;
-    bool corrupt;
+    bool corrupt, broken;       /* broken: the free list does not come to its end */
+    bool gap;                   /* not all of it was captured */
 };
 
 static const char *const own_names[] = {
@@ -66,12 +67,18 @@ static enum hr_status read_free(struct freertos *a, uint64_t start, uint64_t end
         return HR_OK;
     at ^= a->canary;
     for (uint64_t size; at && at != end;) {
+        if (at > last && at < end && !(at & (w - 1)) && hr_emb_missing(a->img, a->notes, "FreeRTOS", at)) {
+            a->broken = a->gap = true;
+            break;
+        }
         if (!hr_image_word(a->img, at + w, &size) || at & (w - 1) || (a->kind != 2 && at <= last) || a->free.n >= HR_EMB_MAX_CHUNKS) {
             damage(a, "heap.corrupt.free-list", last ? last : start, "heapVALIDATE_BLOCK_POINTER would fail: the list of free blocks leads nowhere");
+            a->broken = true;
             break;
         }
         if (a->kind == 2 && (!in_runs(a, at) || a->free.n > a->run[0].size / a->head)) {
             damage(a, "heap.corrupt.free-list", at, "the list of free blocks leaves the heap or is a loop");
+            a->broken = true;
             break;
         }
         HR_TRY(hr_u64vec_push(&a->free, at));
@@ -87,14 +94,6 @@ static enum hr_status read_free(struct freertos *a, uint64_t start, uint64_t end
 
 /* ---- walking ---- */
 
-static uint64_t next_free(const struct freertos *a, uint64_t at, uint64_t end)
-{
-    for (size_t i = 0; i < a->free.n; i++)
-        if (a->free.v[i] > at)
-            return hr_min(a->free.v[i], end);
-    return end;
-}
-
 static enum hr_status walk(void *self, uint64_t cookie, struct hr_builder *b)
 {
     struct freertos *a = self;
@@ -105,21 +104,29 @@ static enum hr_status walk(void *self, uint64_t cookie, struct hr_builder *b)
         bool listed = hr_emb_has(&a->free, at), used = a->kind == 2 ? !listed : word & a->used_bit;
         size = word & ~a->used_bit;
         if (!known || size < a->head || size > end - at || (size & (w - 1) && size != end - at)) {
-            damage(a, "heap.corrupt.size", at, "the size of the block makes no sense (an overrun of the block before it?); up to the next free block nothing is known");
-            size = next_free(a, at, end) - at;
+            if (!known && hr_emb_missing(a->img, a->notes, "FreeRTOS", at))
+                a->gap = true;
+            else
+                damage(a, "heap.corrupt.size", at, "the size of the block makes no sense (an overrun of the block before it?); up to the next free block nothing is known");
+            size = hr_emb_above(&a->free, at, end) - at;
+            HR_TRY(hr_emit_unknown(b, at, size));
             continue;
         }
         if (a->kind != 2 && used && link && link != a->canary) /* 11.0.1 writes the plain null, later ones a coded one */
             damage(a, "heap.corrupt.link", at, "configASSERT( pxLink->pxNextFreeBlock == NULL ) would fail: a block in use has a link");
-        if (!used && !listed)
+        if (!used && !listed && !a->broken)
             damage(a, "heap.corrupt.free-list", at, "a free block is not on the list of free blocks");
         if (!used)
             a->free_bytes += size;
+        if (used && a->broken && !(word & a->used_bit)) { /* heap_2 before 10.5: only the list tells */
+            HR_TRY(hr_emit_unknown(b, at, size));
+            continue;
+        }
         if (size > a->head)
             HR_TRY(hr_emit(b, at + a->head, size - a->head, used ? HR_USED : HR_FREE));
     }
-    if (cookie + 1 == a->nruns && !a->corrupt && a->free_bytes != a->free_says)
-        damage(a, "heap.corrupt.free-bytes", a->run[0].addr, "xFreeBytesRemaining is not the sum of the free blocks");
+    if (cookie + 1 == a->nruns && !a->corrupt && !a->gap && a->free_bytes != a->free_says)
+        damage(a, "heap.corrupt.free-bytes", a->run[0].addr, "xFreeBytesRemaining is not the sum of the free blocks (or the image was taken inside pvPortMalloc or vPortFree),");
     hr_builder_arena_at(b, a->arena)->corrupt |= a->corrupt;
     return HR_OK;
 }

@@ -110,16 +110,18 @@ static enum hr_status walk(void *self, uint64_t cookie, struct hr_builder *b)
         struct mem m, after = {.prev = off};
         bool sure = true;
         if (!read_mem(a, h, off, &m))
-            break;
+            m = (struct mem){0};
         next = m.next;
         if (m.used > 1)
             damage(a, "heap.corrupt.prev-status", h->base + off, "heap element used valid: the byte is neither 0 nor 1");
         bool wild = next < off + h->head || next > h->end;
         if (wild || (next < h->end && (!read_mem(a, h, next, &after) || after.prev != off))) {
-            damage(a, "heap.corrupt.size", h->base + (wild ? off : next), wild ? "heap element next ptr valid: it makes no sense" : "heap element link valid: the block is not linked back (an overrun of the one before it?)");
-            if (!hr_burn(&fuel, 2 * (h->end - off)))
-                break;
-            next = recover(a, h, off, &sure);
+            if (!hr_emb_missing(a->img, a->notes, "lwIP", h->base + (wild ? off : next)))
+                damage(a, "heap.corrupt.size", h->base + (wild ? off : next), wild ? "heap element next ptr valid: it makes no sense" : "heap element link valid: the block is not linked back (an overrun of the one before it?)");
+            if (hr_burn(&fuel, 2 * (h->end - off)))
+                next = recover(a, h, off, &sure);
+            else
+                next = h->end, sure = false;
             if (!sure && !wild && (sound(a, h, m.next) || followed(a, h, m.next))) {
                 next = m.next;
                 sure = true;
@@ -129,7 +131,11 @@ static enum hr_status walk(void *self, uint64_t cookie, struct hr_builder *b)
             damage(a, "heap.corrupt.not-merged", h->base + off, "heap element unused? two free blocks side by side");
         before = !sure || m.used;
         uint64_t at = h->base + off + h->head, size = next - off - h->head;
-        if (!sure || wild || next - off <= h->head) /* of a block whose head was written over nothing else is believed */
+        if (!sure || wild) { /* of a block whose head was written over nothing else is believed */
+            HR_TRY(hr_emit_unknown(b, h->base + off, next - off));
+            continue;
+        }
+        if (next - off <= h->head)
             continue;
         if (h->guarded && m.used && size > 2 * GUARDED)
             unguard(a, h, h->base + off, &at, &size);
@@ -209,7 +215,7 @@ static bool end_at(struct lwip *a, uint64_t at, const uint8_t *p, unsigned width
     if (hr_load(p + width, width, a->img->big) != h.end || p[2 * width] != 1 || h.end < 64 || h.end > at || h.end & (width - 1))
         return false;
     h.base = at - h.end;
-    if (h.base & (width - 1) || !hr_emb_ram(a->img, h.base, h.end) || !read_mem(a, &h, 0, &first) || first.prev)
+    if (h.base & (width - 1) || !read_mem(a, &h, 0, &first) || first.prev)
         return false;
     bool good = whole(a, &h, &n, &bits);
     if (!good && !insist)

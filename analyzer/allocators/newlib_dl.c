@@ -4,11 +4,14 @@
  * chunk began two words before it. A chunk: size of the one before (only when that is free), own size with PREV_INUSE in bit
  * 0, then what malloc returned; free: fd, bk. Chunks follow each other from __malloc_sbrk_base to the end of top.
  * Layout: newlib/libc/stdlib/mallocr.c; checked against images of newlib 3.3. */
-#include <stdio.h>
+#include <stdlib.h>
 
 #include "analyzer/allocators/embedded.h"
 
-enum { PREV_INUSE = 1, FLAGS = 3, NAV = 128 };
+enum {
+    PREV_INUSE = 1, FLAGS = 3, NAV = 128,
+    FAR = 16 << 20, /* no microcontroller has that much RAM in one piece */
+};
 
 struct dl {
     const struct hr_image *img;
@@ -16,7 +19,7 @@ struct dl {
     uint64_t av, base, top, end;
     struct hr_u64vec free;      /* chunk addresses, ascending, top not among them */
     uint32_t arena;
-    bool corrupt;
+    bool corrupt, unread;       /* unread: not all free chunks are in `free` */
 };
 
 static const char *const own_names[] = {
@@ -44,61 +47,106 @@ static bool sane(const struct dl *a, uint64_t chunk, uint64_t size)
     return size >= w && !(size & (w - 1)) && size <= a->top - chunk;
 }
 
-static bool is_free(const struct dl *a, uint64_t chunk, uint64_t size) { return !(word_at(a, chunk + size + a->img->word) & PREV_INUSE); }
-
-/* A bin's chunks, each linked back to the one before it. */
-static uint64_t check_bin(struct dl *a, unsigned bin)
+/* On a list: both neighbours lead back. (A program's own ring holds what malloc returned, not chunks.) */
+static bool linked(const struct dl *a, uint64_t chunk)
 {
-    uint64_t w = a->img->word, head = a->av + 2 * w * bin, prev = head, n = 0;
-    uint64_t at = word_at(a, head + 2 * w);
-    while (at != head && n <= a->free.n) {
-        if (!hr_emb_has(&a->free, at) || word_at(a, at + 3 * w) != prev) {
-            damage(a, "heap.corrupt.double-linked-list", at, "a list of free chunks is not linked back or holds one that is in use,");
-            return n;
-        }
-        prev = at;
-        at = word_at(a, at + 2 * w);
-        n++;
-    }
-    return n;
+    uint64_t w = a->img->word, fd = word_at(a, chunk + 2 * w), bk = word_at(a, chunk + 3 * w);
+    return fd && bk && word_at(a, fd + 3 * w) == chunk && word_at(a, bk + 2 * w) == chunk;
 }
 
-static enum hr_status collect(struct dl *a)
+/* The next chunk says it; if that one is smashed or not captured, the lists do. */
+static bool is_free(const struct dl *a, uint64_t chunk, uint64_t size)
 {
-    uint64_t size, binned = 0;
-    for (uint64_t at = a->base; at < a->top; at += size) {
+    uint64_t next = chunk + size, head;
+    if (!hr_image_word(a->img, next + a->img->word, &head) || (next < a->top && !sane(a, next, head & ~(uint64_t)FLAGS)))
+        return linked(a, chunk);
+    return !(head & PREV_INUSE);
+}
+
+/* A bin's chunks, each linked back to the one before it. */
+static enum hr_status read_bin(struct dl *a, unsigned bin)
+{
+    uint64_t w = a->img->word, head = a->av + 2 * w * bin, prev = head, at;
+    if (!hr_image_word(a->img, head + 2 * w, &at)) {
+        a->unread = true;
+        return HR_OK;
+    }
+    for (; at != head && a->free.n < HR_EMB_MAX_CHUNKS; at = word_at(a, at + 2 * w)) {
+        if (!hr_image_peek(a->img, at, 1).n && at > a->base && at < a->top && !(at & (2 * w - 1))) {
+            a->unread = true;
+            return HR_OK;
+        }
+        if (at < a->base || at >= a->top || at & (w - 1) || word_at(a, at + 3 * w) != prev) {
+            damage(a, "heap.corrupt.double-linked-list", at, "a list of free chunks is not linked back or leads out of the heap");
+            a->unread = true;
+            return HR_OK;
+        }
+        HR_TRY(hr_u64vec_push(&a->free, at)); /* led back to: no chunk comes twice */
+        prev = at;
+    }
+    return HR_OK;
+}
+
+static int ascending(const void *x, const void *y)
+{
+    uint64_t a = *(const uint64_t *)x, b = *(const uint64_t *)y;
+    return a < b ? -1 : a > b;
+}
+
+static enum hr_status read_bins(struct dl *a)
+{
+    for (unsigned i = 1; i < NAV; i++)
+        HR_TRY(read_bin(a, i));
+    if (a->free.n > 1)
+        qsort(a->free.v, a->free.n, sizeof *a->free.v, ascending);
+    return HR_OK;
+}
+
+/* Behind a chunk that cannot be read: the next one that a list of free chunks knows, or the top. */
+static enum hr_status skip_unread(struct dl *a, struct hr_builder *b, uint64_t at, uint64_t *next_ret)
+{
+    uint64_t w = a->img->word;
+    *next_ret = hr_emb_above(&a->free, at, a->top);
+    if (!hr_emb_missing(a->img, a->notes, "newlib", at + w))
+        damage(a, "heap.corrupt.size", at, "the size of the chunk makes no sense; up to the next free chunk nothing is known,");
+    return hr_emit_unknown(b, at + w, *next_ret - at);
+}
+
+static enum hr_status walk_chunks(struct dl *a, struct hr_builder *b)
+{
+    uint64_t w = a->img->word, size, next, foot;
+    size_t met = 0;
+    bool all = true;
+    for (uint64_t at = a->base; at < a->top; at = next) {
         size = size_at(a, at);
         if (!sane(a, at, size)) {
-            damage(a, "heap.corrupt.size", at, "the size of the chunk makes no sense; what lies between it and the top is not known,");
-            a->end = at;
-            break;
-        }
-        if (!is_free(a, at, size))
+            HR_TRY(skip_unread(a, b, at, &next));
+            all = false;
             continue;
-        if (word_at(a, at + size) != size)
+        }
+        next = at + size;
+        bool is = is_free(a, at, size);
+        met += is && hr_emb_has(&a->free, at);
+        if (is && hr_image_word(a->img, next, &foot) && foot != size)
             damage(a, "heap.corrupt.prev-size", at, "the size at the end of the free chunk is another one,");
-        if (a->free.n < HR_EMB_MAX_CHUNKS)
-            HR_TRY(hr_u64vec_push(&a->free, at));
+        if (is && !a->unread && !hr_emb_has(&a->free, at))
+            damage(a, "heap.corrupt.bins", at, "a free chunk is on no list,");
+        if (!is && hr_emb_has(&a->free, at))
+            damage(a, "heap.corrupt.bins", at, "a chunk in use is on a list of free chunks (freed twice?),");
+        if (size >= 4 * w) /* smaller: a fencepost */
+            HR_TRY(hr_emit(b, at + 2 * w, size - w, is ? HR_FREE : HR_USED));
     }
-    for (unsigned i = 1; i < NAV && !a->corrupt; i++)
-        binned += check_bin(a, i);
-    if (!a->corrupt && binned != a->free.n)
-        damage(a, "heap.corrupt.bins", a->av, "free chunks are on no list,");
+    if (all && met != a->free.n && !a->corrupt)
+        damage(a, "heap.corrupt.bins", a->av, "a list of free chunks leads into other chunks,");
     return HR_OK;
 }
 
 static enum hr_status walk(void *self, uint64_t cookie, struct hr_builder *b)
 {
     struct dl *a = self;
-    uint64_t w = a->img->word, stop = hr_min(a->top, a->end), size;
-    for (uint64_t at = a->base; !cookie && at < stop; at += size) {
-        size = size_at(a, at);
-        if (size >= 4 * w) /* smaller: a fencepost */
-            HR_TRY(hr_emit(b, at + 2 * w, size - w, is_free(a, at, size) ? HR_FREE : HR_USED));
-    }
-    size = size_at(a, a->top);
-    if (!cookie && a->end < a->top)
-        return HR_OK;
+    uint64_t w = a->img->word, size = a->end - a->top;
+    (void)cookie;
+    HR_TRY(walk_chunks(a, b));
     if (size > 2 * w)
         HR_TRY(hr_emit(b, a->top + 2 * w, size - 2 * w, HR_FREE));
     struct hr_arena *row = hr_builder_arena_at(b, a->arena);
@@ -112,32 +160,26 @@ static enum hr_status settle(struct dl *a, struct hr_allocator_in *in)
     uint64_t w = a->img->word, mask = 2 * w - 1, arena = 0, size;
     a->base = (a->base + mask) & ~mask;
     size = size_at(a, a->top);
-    if (a->top < a->base || !hr_image_find(a->img, a->top, NULL))
+    if (a->top < a->base)
         return HR_ABSENT; /* nothing was allocated yet: top is a bin of av_ itself */
     uint64_t brk = 0;
     const struct hr_segment *s = hr_image_find(a->img, a->top, NULL);
-    if (size > s->addr + s->msize - a->top) {
+    if (!s && (a->top - a->base > FAR || a->top & mask || !hr_image_find(a->img, a->base, NULL)))
+        return HR_ABSENT;
+    if (s && size > s->addr + s->msize - a->top) {
         damage(a, "heap.corrupt.top-size", a->top, "the size of the top chunk makes no sense,");
         size = 0;
     }
-    a->end = a->top + size;
-    if (!size)
-        a->end = a->top + 2 * w;
-    uint64_t stop = a->end;
-    HR_TRY(collect(a));
+    a->end = a->top + (s ? hr_max(size, 2 * w) : 0); /* else the captured memory ends below the top */
+    HR_TRY(read_bins(a));
     HR_TRY(hr_emb_declare(in, "newlib", "", "__malloc_av_ and __malloc_sbrk_base by symbol", (uint8_t)__builtin_ctzll(2 * w), a->av, &a->arena));
     if (hr_emb_word(in, "__malloc_current_mallinfo", &arena)) /* its first word is what sbrk() gave in all */
         hr_builder_arena_at(in->builder, a->arena)->system_bytes = (uint32_t)arena;
     HR_TRY(hr_emb_own(in, own_names));
-    const struct hr_sym *var = hr_emb_break(in, &(struct hr_u64vec){.v = &stop, .n = 1}, own_names, &brk);
+    const struct hr_sym *var = hr_emb_break(in, &(struct hr_u64vec){.v = &a->end, .n = 1}, own_names, &brk);
     if (var)
         HR_TRY(hr_builder_own(in->builder, var->addr, var->size));
-    if (a->end >= a->top)
-        return hr_builder_region(in->builder, a->base, stop - a->base, a->arena, walk, a, 0);
-    /* what cannot be read is left to the unexplained memory, whose pointers count: what is held from there is not lost */
-    if (a->end > a->base)
-        HR_TRY(hr_builder_region(in->builder, a->base, a->end + w - a->base, a->arena, walk, a, 0));
-    return hr_builder_region(in->builder, a->top, stop - a->top, a->arena, walk, a, 1);
+    return hr_builder_region(in->builder, a->base, a->end - a->base, a->arena, walk, a, 0);
 }
 
 static void close(void *self)

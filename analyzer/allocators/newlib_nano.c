@@ -25,6 +25,7 @@ struct nano {
     uint32_t arena;
     bool corrupt;
     bool broken;                /* the free list does not come to its end */
+    uint64_t beyond;            /* chunk on it that lies behind the end of what was captured */
 };
 
 static const char *const own_names[] = {
@@ -58,6 +59,7 @@ static enum hr_status read_free(struct nano *a, uint64_t head)
         if (chunk > last && beyond_capture(a, chunk)) {
             hr_note_at(a->notes, HR_NOTE_DEGRADED, "heap.not_captured", chunk, "%s heap: it goes on at 0x%llx, which the image does not hold",
                        name_of(a), (unsigned long long)chunk);
+            a->beyond = chunk;
             return HR_OK;
         }
         if (chunk < a->start || chunk <= last || !hr_image_word(a->img, chunk + w, &next)) {
@@ -127,15 +129,6 @@ static uint64_t size_at(const struct nano *a, uint64_t at, uint64_t limit)
     return size;
 }
 
-/* The first free chunk above `at`: where a walk finds its feet again. */
-static uint64_t next_free(const struct nano *a, uint64_t at, uint64_t end)
-{
-    for (size_t i = 0; i < a->free.n; i++)
-        if (a->free.v[i] > at)
-            return hr_min(a->free.v[i], end);
-    return end;
-}
-
 /* Chunks from the last bound on. */
 static enum hr_status follow(const struct nano *a, uint64_t limit, struct hr_u64vec *out)
 {
@@ -186,15 +179,11 @@ static enum hr_status walk(void *self, uint64_t cookie, struct hr_builder *b)
             damage(a, "heap.corrupt.free-list", a->free.v[f++], "a free chunk lies inside another chunk");
         bool is_free = f < a->free.n && a->free.v[f] == at;
         size = size_at(a, at, a->end);
-        if (!size && !hr_image_peek(a->img, at, 1).n) {
-            hr_note_at(a->notes, HR_NOTE_DEGRADED, "heap.not_captured", at, "%s heap: the image does not hold 0x%llx; up to the next free chunk nothing is known",
-                       name_of(a), (unsigned long long)at);
-            size = next_free(a, at, a->end) - at;
-            continue;
-        }
         if (!size) {
-            damage(a, "heap.corrupt.size", at, "the size of the chunk makes no sense; up to the next free chunk nothing is known");
-            size = next_free(a, at, a->end) - at;
+            if (!hr_emb_missing(a->img, a->notes, name_of(a), at))
+                damage(a, "heap.corrupt.size", at, "the size of the chunk makes no sense; up to the next free chunk nothing is known");
+            size = hr_emb_above(&a->free, at, a->end) - at;
+            HR_TRY(hr_emit_unknown(b, at, size));
             continue;
         }
         uint64_t word = 0;
@@ -288,6 +277,8 @@ static enum hr_status settle(struct nano *a, struct hr_allocator_in *in, uint64_
     HR_TRY(find_end(a, in, bounds, how, sizeof how));
     HR_TRY(read_buckets(a));
     give_up_rest(a);
+    if (a->beyond)
+        HR_TRY(hr_builder_unknown(in->builder, s->addr + s->bytes.n, a->beyond + a->img->word - s->addr - s->bytes.n));
     HR_TRY(hr_emb_declare(in, name_of(a), a->flagged ? "2026" : a->link ? "1.8.7+" : "", how, (uint8_t)__builtin_ctz(a->img->word), 0, &a->arena));
     HR_TRY(hr_emb_own(in, own_names));
     if (a->pico) /* picolibc's sbrk(); a program's own of that name is skipped by what it holds */

@@ -70,13 +70,16 @@ static enum hr_status walk_bytes(void *self, uint64_t cookie, struct hr_builder 
     const struct pool *p = &t->pool[cookie];
     struct hr_arena *row = hr_builder_arena_at(b, p->arena);
     uint64_t w = t->img->word, last = p->start + p->size - 2 * w, sum = 0, next;
+    bool gap = false;
     struct hr_fuel fuel = hr_fuel(hr_min(16 * p->size, HR_EMB_SEARCH) + 4096);
     for (uint64_t at = p->start; at < last; at = next) {
         if (!header(t, p, at, &next)) {
-            damage(t, row, "heap.corrupt.size", at, owner(t, p, at) < 0 ? "the owner is neither TX_BYTE_BLOCK_FREE nor the pool (an overrun of the block before it?): the block" : "the next pointer leads nowhere: the block");
-            if (!hr_burn(&fuel, last - at))
-                break;
-            next = recover(t, p, at);
+            if (hr_emb_missing(t->img, t->notes, "ThreadX", at))
+                gap = true;
+            else
+                damage(t, row, "heap.corrupt.size", at, owner(t, p, at) < 0 ? "the owner is neither TX_BYTE_BLOCK_FREE nor the pool (an overrun of the block before it?): the block" : "the next pointer leads nowhere: the block");
+            next = hr_burn(&fuel, last - at) ? recover(t, p, at) : last;
+            HR_TRY(hr_emit_unknown(b, at, next - at));
             continue;
         }
         bool is_free = !owner(t, p, at);
@@ -85,9 +88,9 @@ static enum hr_status walk_bytes(void *self, uint64_t cookie, struct hr_builder 
         if (next > at + 2 * w)
             HR_TRY(hr_emit(b, at + 2 * w, next - at - 2 * w, is_free ? HR_FREE : HR_USED));
     }
-    if (!hr_image_word(t->img, last, &next) || next != p->start || owner(t, p, last) != 1)
+    if (hr_image_word(t->img, last, &next) && (next != p->start || owner(t, p, last) != 1))
         damage(t, row, "heap.corrupt.end", last, "the pool's last block does not lead back to its start:");
-    if (!row->corrupt && sum != p->avail)
+    if (!row->corrupt && !gap && sum != p->avail)
         damage(t, row, "heap.corrupt.free-bytes", p->at, "tx_byte_pool_available is not the sum of the free blocks: the pool");
     return HR_OK;
 }
@@ -163,7 +166,7 @@ static bool control(const struct threadx *t, uint64_t at, unsigned u, struct poo
     next = field(&f, w);
     prev = field(&f, w);
     p->size_of = f.off;
-    if (f.bad || (id != BYTE_ID && id != BLOCK_ID) || !p->size || p->size & 3 || p->start & (w - 1) || !hr_emb_ram(t->img, p->start, p->size))
+    if (f.bad || (id != BYTE_ID && id != BLOCK_ID) || !p->size || p->size & 3 || p->start & (w - 1) || p->size > 64 << 20 || !hr_emb_ram(t->img, p->start, w))
         return false;
     if (p->blocks ? p->avail > p->count || !p->each || p->each > p->size || p->count != p->size / (p->each + w) : p->size < 4 * w || p->list != p->start)
         return false;

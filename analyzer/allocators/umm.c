@@ -120,7 +120,7 @@ static enum hr_status one(struct umm *a, const struct heap *h, uint32_t c, uint3
 {
     bool listed = a->listed[c / 8] >> (c & 7) & 1, is_free = torn ? listed : field(a, h, c, 0) & FREE;
     if (torn && a->list_broken)
-        return HR_OK;
+        return b ? hr_emit_unknown(b, place(h, c), (uint64_t)(end - c) * h->body) : HR_OK;
     uint64_t at = place(h, c) + 4, size = (uint64_t)(end - c) * h->body - 4;
     if (listed != is_free && (listed || !a->list_broken))
         damage(a, "heap.corrupt.free-list", place(h, c), listed ? "mask wrong: a block in use is on the list of free blocks," : "mask wrong: a free block is not on the list");
@@ -140,7 +140,8 @@ static enum hr_status run(struct umm *a, const struct heap *h, struct hr_builder
         next = next_of(a, h, c);
         if (next <= c || next >= h->blocks || field(a, h, next, 1) != c) {
             bool range = next <= c || next >= h->blocks;
-            damage(a, "heap.corrupt.size", place(h, range ? c : next), range ? "the next block num makes no sense in the block" : "block links don't match: an overrun of the block before it, or another size there,");
+            if (a->quiet || !hr_emb_missing(a->img, a->notes, "umm_malloc", place(h, range ? c : next)))
+                damage(a, "heap.corrupt.size", place(h, range ? c : next), range ? "the next block num makes no sense in the block" : "block links don't match: an overrun of the block before it, or another size there,");
             uint32_t kept = next;
             torn = range;
             next = recover(a, h, c, &sure);
@@ -151,6 +152,8 @@ static enum hr_status run(struct umm *a, const struct heap *h, struct hr_builder
         }
         if (sure)
             HR_TRY(one(a, h, c, next, torn, b));
+        else if (b)
+            HR_TRY(hr_emit_unknown(b, place(h, c), (uint64_t)(next - c) * h->body));
     }
     return HR_OK;
 }
@@ -203,7 +206,7 @@ static void take(struct umm *a, struct heap h)
 static bool ends(const struct umm *a, const struct heap *h)
 {
     uint32_t last = h->blocks - 1;
-    return hr_emb_ram(a->img, h->base, (uint64_t)h->blocks * h->body) && field(a, h, 0, 0) == 1 && field(a, h, 0, 1) == 0 && field(a, h, 1, 1) == 0 &&
+    return field(a, h, 0, 0) == 1 && field(a, h, 0, 1) == 0 && field(a, h, 1, 1) == 0 &&
            field(a, h, last, 0) == 0 && field(a, h, last, 1) < last && field(a, h, 0, 2) < last;
 }
 

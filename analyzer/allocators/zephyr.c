@@ -154,19 +154,22 @@ static enum hr_status walk(void *self, uint64_t cookie, struct hr_builder *b)
     HR_AUTOFREE uint8_t *listed = hr_zalloc(h->end / 8 + 1, 1);
     if (!listed)
         return HR_NOMEM;
-    bool lists = read_buckets(z, h, row, listed), before = true;
+    bool lists = read_buckets(z, h, row, listed), before = true, gap = false;
     struct hr_fuel fuel = hr_fuel(hr_min(16ull * h->end, HR_EMB_SEARCH / UNIT) + 4096);
     uint64_t free = 0, used = 0, nfree = 0, nused = 0;
     for (uint32_t c = size_of(z, h, 0), size; c < h->end; c += size) {
         size = size_of(z, h, c);
         bool torn = !size || size > h->end - c, is_used = field(z, h, c, SIZE) & 1, linked = !torn && field(z, h, c + size, LEFT) == size;
         if (!linked) {
-            if (!hr_burn(&fuel, 2ull * (h->end - c)))
-                break;
+            bool able = hr_burn(&fuel, 2ull * (h->end - c));
             uint64_t at = torn ? place(h, c) : place(h, c + size);
-            damage(z, row, "heap.corrupt.size", at, torn ? "the size of the chunk makes no sense" : "left_chunk(right_chunk(c)) == c: corrupted heap bounds (an overrun of the chunk to the left), the chunk");
-            if (torn || !(sound(z, h, c + size) || by_right(z, h, c + size))) {
-                size = recover(z, h, c) - c;
+            if (hr_emb_missing(z->img, z->notes, "Zephyr", at))
+                gap = true;
+            else
+                damage(z, row, "heap.corrupt.size", at, torn ? "the size of the chunk makes no sense" : "left_chunk(right_chunk(c)) == c: corrupted heap bounds (an overrun of the chunk to the left), the chunk");
+            if (!able || torn || !(sound(z, h, c + size) || by_right(z, h, c + size))) {
+                size = (able ? recover(z, h, c) : h->end) - c;
+                HR_TRY(hr_emit_unknown(b, place(h, c), (uint64_t)size * UNIT));
                 before = true;
                 continue;
             }
@@ -183,7 +186,7 @@ static enum hr_status walk(void *self, uint64_t cookie, struct hr_builder *b)
         used += is_used ? (uint64_t)size * UNIT : 0;
         nused += is_used;
     }
-    if (h->stats && !row->corrupt)
+    if (h->stats && !row->corrupt && !gap)
         sums(z, h, row, free, used, nfree, nused);
     return HR_OK;
 }
@@ -261,7 +264,7 @@ static uint64_t look(void *ctx, uint64_t at, const uint8_t *p, size_t n)
     struct zephyr *z = ctx;
     bool big = z->img->big;
     uint32_t end = hr_load32(p + 8, big);
-    if (end < 4 || end > MAX_CHUNKS || (uint64_t)end * UNIT + 4 > n)
+    if (end < 4 || end > MAX_CHUNKS || n < 32)
         return 0;
     for (unsigned k = 0; k < 4; k++) {
         struct zheap h = {.base = at, .end = end, .wide = k & 1, .swapped = k & 2};

@@ -32,7 +32,7 @@ struct hr_builder {
     struct hr_u8vec shifts; /* per allocator */
     struct hr_arenavec arenas;
     struct declaredvec regions;
-    struct hr_rangevec own;
+    struct hr_rangevec own, unknown;
     uint32_t next;      /* first region not yet visited or dropped */
     uint64_t next_addr; /* its address, UINT64_MAX none */
     struct frame stack[HR_MAX_NEST + 1];
@@ -55,6 +55,7 @@ enum hr_status hr_builder_create(const struct hr_image *img, struct hr_builder *
     b->allocators.max = b->shifts.max = UINT16_MAX;
     b->arenas.max = b->regions.max = HR_MAX_REGIONS;
     b->own.max = HR_MAX_REGIONS;
+    b->unknown.max = HR_MAX_BLOCKS;
     b->granule.max = b->size.max = b->state.max = HR_MAX_BLOCKS;
     b->big_size.max = HR_MAX_BLOCKS;
     hr_map_init(&b->big, HR_MAX_BLOCKS);
@@ -72,6 +73,7 @@ void hr_builder_destroy(struct hr_builder *b)
     hr_arenavec_deinit(&b->arenas);
     declaredvec_deinit(&b->regions);
     hr_rangevec_deinit(&b->own);
+    hr_rangevec_deinit(&b->unknown);
     hr_u32vec_deinit(&b->granule);
     hr_u32vec_deinit(&b->size);
     hr_u8vec_deinit(&b->state);
@@ -124,6 +126,14 @@ enum hr_status hr_builder_own(struct hr_builder *b, uint64_t addr, uint64_t size
     if (!size || !hr_add(addr, size, &end))
         return HR_CORRUPT;
     return hr_rangevec_push(&b->own, (struct hr_range){addr, size});
+}
+
+enum hr_status hr_builder_unknown(struct hr_builder *b, uint64_t addr, uint64_t size)
+{
+    uint64_t end;
+    if (!size || !hr_add(addr, size, &end))
+        return HR_CORRUPT;
+    return hr_rangevec_push(&b->unknown, (struct hr_range){addr, size});
 }
 
 static int by_start(const void *a, const void *b)
@@ -354,6 +364,16 @@ enum hr_status hr_emit(struct hr_builder *b, uint64_t addr, uint64_t size, enum 
     return HR_OK;
 }
 
+enum hr_status hr_emit_unknown(struct hr_builder *b, uint64_t addr, uint64_t size)
+{
+    const struct frame *f = &b->stack[b->depth - 1];
+    if (addr < f->end || addr > f->limit || !size)
+        return HR_OK;
+    size = hr_min(size, f->limit - addr);
+    b->arenas.v[b->regions.v[f->region].r.arena].mapped -= size;
+    return size ? hr_builder_unknown(b, addr, size) : HR_OK;
+}
+
 /* ---- the heap ---- */
 
 static enum hr_status hand_over(struct hr_builder *b, struct hr_heap *h)
@@ -370,6 +390,9 @@ static enum hr_status hand_over(struct hr_builder *b, struct hr_heap *h)
     h->own = b->own, b->own = (struct hr_rangevec){0};
     if (h->own.n)
         qsort(h->own.v, h->own.n, sizeof *h->own.v, by_start);
+    h->unknown = b->unknown, b->unknown = (struct hr_rangevec){0};
+    if (h->unknown.n)
+        qsort(h->unknown.v, h->unknown.n, sizeof *h->unknown.v, by_start);
     h->regions.max = HR_MAX_REGIONS;
     HR_TRY(hr_regionvec_reserve(&h->regions, b->regions.n));
     for (size_t i = 0; i < b->regions.n; i++)

@@ -33,6 +33,11 @@ enum hr_status hr_builder_own(struct hr_builder *b, uint64_t addr, uint64_t size
 /* One block: addr must be granule-aligned, not below the end of the last one in this region, within the region (else
  * dropped, noted). Counts into the arena's used/cached/free/own sums; overhead is what is left of `mapped`. */
 enum hr_status hr_emit(struct hr_builder *b, uint64_t addr, uint64_t size, enum hr_state state) HR_MUST;
+/* For walks: a stretch of the region that cannot be read as blocks, for damage or because the image lacks it. The arena does not count
+ * it, and what it points at is not lost. */
+enum hr_status hr_emit_unknown(struct hr_builder *b, uint64_t addr, uint64_t size) HR_MUST;
+/* The same for memory in no region: the heap goes on there, but the image does not. */
+enum hr_status hr_builder_unknown(struct hr_builder *b, uint64_t addr, uint64_t size) HR_MUST;
 /* Runs all walks, builds the address index; the builder gives up its content. */
 enum hr_status hr_builder_run(struct hr_builder *b, struct hr_heap **ret) HR_MUST;
 

@@ -129,6 +129,7 @@ void hr_heap_destroy(struct hr_heap *h)
     hr_arenavec_deinit(&h->arenas);
     hr_allocinfovec_deinit(&h->allocators);
     hr_rangevec_deinit(&h->own);
+    hr_rangevec_deinit(&h->unknown);
     hr_where_deinit(&h->where);
     hr_free(h->type);
     hr_free(h->evidence);

@@ -176,6 +176,8 @@ struct hr_heap {
     struct hr_piecevec pieces;
     struct hr_arenavec arenas;
     struct hr_allocinfovec allocators;
+    struct hr_rangevec unknown; /* stretches of heaps that nobody could read: damaged, or not in the image. In no number; words there hold what they
+                                * point at, and where they are absent no leak is certain */
     struct hr_rangevec own;    /* allocators' bookkeeping outside all regions (main_arena, mp_): pointers there are no roots */
     struct hr_where where;
     uint64_t lo, hi;           /* all pieces lie within [lo, hi] */

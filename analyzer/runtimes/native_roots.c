@@ -127,23 +127,36 @@ static enum hr_status base_layer(struct hr_native *n, struct hr_itemvec *out)
     return hr_items_tidy(out);
 }
 
-static enum hr_status heap_layer(struct hr_native *n, struct hr_itemvec *out)
-{
-    for (size_t i = 0; i < n->heap->regions.n; i++) {
-        const struct hr_region *r = &n->heap->regions.v[i];
-        struct hr_item it = {.lo = r->addr, .hi = r->addr + r->size, .kind = HR_ITEM_SKIP, .module = HR_NONE,
-                             .thread = HR_NONE, .frame = HR_NONE};
-        if (r->parent == HR_NONE)
-            HR_TRY(hr_itemvec_push(out, it));
-    }
-    return hr_items_tidy(out);
-}
-
 static enum hr_status skip(uint64_t addr, uint64_t size, struct hr_itemvec *out)
 {
     struct hr_item it = {.lo = addr, .hi = hr_sat_add(addr, size), .kind = HR_ITEM_SKIP,
                          .module = HR_NONE, .thread = HR_NONE, .frame = HR_NONE};
-    return hr_itemvec_push(out, it);
+    return size ? hr_itemvec_push(out, it) : HR_OK;
+}
+
+/* All of a heap but the stretches that could not be read: what lies there may hold pointers. */
+static enum hr_status skip_known(const struct hr_heap *h, const struct hr_region *r, size_t *next, struct hr_itemvec *out)
+{
+    uint64_t at = r->addr, end = r->addr + r->size;
+    for (; *next < h->unknown.n && h->unknown.v[*next].addr < end; ++*next) {
+        const struct hr_range *u = &h->unknown.v[*next];
+        if (u->addr + u->size <= at)
+            continue;
+        HR_TRY(skip(at, u->addr > at ? u->addr - at : 0, out));
+        at = u->addr + u->size;
+    }
+    return at < end ? skip(at, end - at, out) : HR_OK;
+}
+
+static enum hr_status heap_layer(struct hr_native *n, struct hr_itemvec *out)
+{
+    size_t unknown = 0; /* regions and stretches ascend */
+    for (size_t i = 0; i < n->heap->regions.n; i++) {
+        const struct hr_region *r = &n->heap->regions.v[i];
+        if (r->parent == HR_NONE)
+            HR_TRY(skip_known(n->heap, r, &unknown, out));
+    }
+    return hr_items_tidy(out);
 }
 
 /* The allocators' bookkeeping, which is no root, and what a managed runtime has made roots of already. */
@@ -359,6 +372,11 @@ static void completeness(struct hr_native *n)
             data = true;
             data_there |= s->bytes.n > 0 && !(s->flags & HR_SEG_FROM_FILE);
         }
+    }
+    for (size_t i = 0; i < n->heap->unknown.n; i++) {
+        const struct hr_range *u = &n->heap->unknown.v[i];
+        if (hr_image_peek(n->img, u->addr, u->size).n < u->size)
+            n->heap->roots_complete = false;
     }
     if (cut) {
         n->heap->roots_complete = false;

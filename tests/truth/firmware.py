@@ -62,6 +62,9 @@ class Run:
 
     def _emulate(self, machine):
         log, mon = hr.path(self.name + ".log"), hr.path(self.name + ".mon")
+        for old in (log, mon):
+            if os.path.exists(old):
+                os.unlink(old)
         bios = ["-bios", "none"] if machine == "virt" else []
         poke = ["-device", f"loader,addr={self.poke[0]:#x},data={self.poke[1]:#x},data-len=4"] if self.poke else []
         q = subprocess.Popen([emulator(self.board), "-M", machine, *bios, *poke, "-kernel", self.elf, "-display", "none", "-serial", "none",

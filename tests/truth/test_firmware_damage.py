@@ -2,7 +2,7 @@
 """Damaged images of C heaps: the firmware says what it allocated, the damage is done to its saved RAM by hand. The fault has to be
 said where it is; what is not damaged stands; nothing is claimed that is not so: no block that malloc did not return, no leak that
 is none. (tests/unit/test_embedded does this for umm_malloc, lwIP, ThreadX, Zephyr and ESP-IDF.)"""
-import struct, subprocess
+import functools, struct, subprocess
 
 import firmware
 import hr
@@ -44,9 +44,8 @@ def ask(image, r, *args):
     return res, head["notes"], {int(b["addr"], 16): b for b in rows}
 
 
-def judge(name, ram, codes, where, hidden=(), image=None, args=(), leaks=True):
-    """codes, where: what has to be said, and the addresses of which one has to be named. hidden: blocks that need not be found. leaks: False where what
-    cannot be read lies between chunks that can: a block that is held from there alone is called lost."""
+def judge(name, ram, codes, where, hidden=(), image=None, args=()):
+    """codes, where: what has to be said, and the addresses of which one has to be named. hidden: blocks that need not be found."""
     r = ram.r
     res, notes, got = ask(image or ram.save(), r, *args)
     said = [(n["code"], n.get("addr")) for n in notes]
@@ -55,8 +54,7 @@ def judge(name, ram, codes, where, hidden=(), image=None, args=(), leaks=True):
     used = {a for a, b in got.items() if b["state"] == "used"}
     eq([hex(a) for a in sorted(used - set(r.alive))], [], f"{r.name}: {name}: no block that malloc did not return")
     eq([hex(a) for a in sorted(set(r.alive) - used - set(hidden))], [], f"{r.name}: {name}: the others stand")
-    if leaks:
-        eq([hex(a) for a, b in got.items() if (b["reach"] or "").startswith("leaked") and a not in r.lost], [], f"{r.name}: {name}: no leak that is none")
+    eq([hex(a) for a, b in got.items() if (b["reach"] or "").startswith("leaked") and a not in r.lost], [], f"{r.name}: {name}: no leak that is none")
     return got, said
 
 
@@ -86,7 +84,7 @@ def nano():
     judge("a free chunk's size", Ram(r).put(b, 0xfffffff0), ["heap.corrupt.size", "heap.corrupt.free-list"], [b], beyond(r, b))
     victim = next(v for v in sorted(r.alive)[20:] if Ram(r).get(v - 4) < 0x1000)  # else padding lies between size and block
     for size in 0xaaaaaaaa, 0, 0x7fffffff:
-        judge(f"a used chunk's size {size:#x}", Ram(r).put(victim - 4, size), ["heap.corrupt.size"], [victim - 4, victim - 8], beyond(r, victim), leaks=False)
+        judge(f"a used chunk's size {size:#x}", Ram(r).put(victim - 4, size), ["heap.corrupt.size"], [victim - 4, victim - 8], beyond(r, victim))
 
 
 def newlib():
@@ -154,8 +152,73 @@ def captured():
     open(hr.path("low.bin"), "wb").write(data[:lo - r.base])
     open(hr.path("high.bin"), "wb").write(data[hi - r.base:])
     got, said = judge("a hole in the heap", Ram(r), ["core.truncated", "heap.not_captured", "heap.corrupt.size", "heap.absent"], [], beyond(r, order[25]),
-                      image=f"{hr.path('low.bin')}@{r.base:#x}", args=("--with", f"{hr.path('high.bin')}@{hi:#x}"), leaks=False)
+                      image=f"{hr.path('low.bin')}@{r.base:#x}", args=("--with", f"{hr.path('high.bin')}@{hi:#x}"))
     eq([hex(a) for a in got if lo <= a < hi], [], f"{r.name}: a hole in the heap: nothing is claimed in it")
 
 
-hr.main([nano, newlib, pico, freertos, captured])
+OWN = ["-Dmalloc=own_malloc", "-Dfree=own_free", "-Dmallinfo=own_mallinfo"]
+RTOS, SMALL = f"{hr.TOP}/tests/truth/prog/rtos_heap.c", f"{hr.TOP}/tests/truth/prog/small_heaps.c"
+HEAPS = {"newlib-nano": {}, "picolibc": {"libc": "pico"}, "newlib": {"board": "netduino", "libc": "newlib"},
+         **{f"FreeRTOS heap_{k}": {"extra": [RTOS, f"-DHEAP={k}", *OWN]} for k in (2, 4, 5)},
+         "FreeRTOS, protected": {"extra": [RTOS, "-DHEAP=4", "-DCANARY=0x5a17c3d9", *OWN]},
+         **{k: {"extra": [SMALL, f"-DKIND={n}", *OWN]} for n, k in enumerate(("umm_malloc", "lwIP", "ThreadX"), 1)}}
+
+
+@functools.cache
+def build(kind):
+    more = dict(HEAPS[kind])
+    board, libc = more.pop("board", "lm3s"), more.pop("libc", "nano")
+    return run(board, libc, **({"name": "-sweep-" + kind.replace(" ", "-").replace(",", ""), **more} if more else {}))
+
+
+def no_lies(r, name, notes, got, absent=(0, 0)):
+    """Whatever is broken: no block that malloc did not return, none that is not in the image, no leak that is none."""
+    used = {a for a, b in got.items() if b["state"] == "used"}
+    lies = [hex(a) for a in used - set(r.alive)] + [hex(a) for a in used if absent[0] <= a < absent[1]]
+    lies += ["leak " + hex(a) for a, b in got.items() if (b["reach"] or "").startswith("leaked") and a not in r.lost]
+    return [f"{name}: {x}" for x in lies]
+
+
+def overruns(kind):
+    """Some blocks' heads are written over, one at a time, as an overrun of the block before does it."""
+    r = build(kind)
+    if not r:
+        return
+    order, wrong, unsaid, lost = sorted(r.alive), [], [], []
+    for i, victim in enumerate(order[3::len(order) // 8]):
+        word = (0x41414141, 0, 0xffffffff, 0x20202020)[i % 4]
+        ram = Ram(r)
+        ram.put(victim - 8, word, word)
+        _, notes, got = ask(ram.save(), r)
+        name = f"{victim:#x}, {word:#x}"
+        wrong += no_lies(r, name, notes, got)
+        near = [n for n in notes if n["code"].startswith("heap.corrupt") and victim - 16 <= int(n.get("addr", "0"), 16) <= victim]
+        unsaid += [] if near else [name, [(n["code"], n.get("addr")) for n in notes]]
+        below = {a for a in order[:order.index(victim) - 1]}
+        lost += [f"{name}: {hex(a)}" for a in sorted(below - {a for a, b in got.items() if b["state"] == "used"})]
+    eq(wrong, [], f"{r.name}: heads written over: no lie")
+    eq(unsaid, [], f"{r.name}: heads written over: said, at the head")
+    eq(lost, [], f"{r.name}: heads written over: what lies before it stands")
+
+
+def holes(kind):
+    """Stretches of the heap that were not captured, and RAM that ends in the heap while the variables and the stack are there."""
+    r = build(kind)
+    if not r:
+        return
+    data, order, wrong, unsaid = open(r.ram, "rb").read(), sorted(r.alive), [], []
+    n = len(order)
+    for lo, hi in [(order[n // 4] + 4, order[n // 3]), (order[n // 2] - 8, order[n // 2 + 2] - 8), (order[n - 9] + 2, r.base + r.size - 1024), (order[0] - 64, order[2] + 1)]:
+        parts = [(r.base, data[:lo - r.base]), (hi, data[hi - r.base:])]
+        for k, (at, part) in enumerate(parts):
+            open(hr.path(f"part{k}"), "wb").write(part)
+        _, notes, got = ask(f"{hr.path('part0')}@{parts[0][0]:#x}", r, "--with", f"{hr.path('part1')}@{parts[1][0]:#x}")
+        name = f"{lo:#x} to {hi:#x}"
+        wrong += no_lies(r, name, notes, got, (lo, hi))
+        said = [c for c in (n["code"] for n in notes) if c in ("heap.not_captured", "roots.not_captured", "reach.absent", "heap.none")]
+        unsaid += [] if said else [name, [(n["code"], n.get("addr")) for n in notes]]
+    eq(wrong, [], f"{r.name}: holes: no lie")
+    eq(unsaid, [], f"{r.name}: holes: said")
+
+
+hr.main([nano, newlib, pico, freertos, captured] + [lambda k=k, f=f: f(k) for k in HEAPS for f in (overruns, holes)])

@@ -42,7 +42,7 @@ static void lists(void)
 #elif KIND == 2
 struct mem { uint16_t next, prev; uint8_t used; };
 static uint8_t *ram;
-static struct mem *ram_end, *lfree;
+static struct mem *ram_end __attribute__((used)), *lfree __attribute__((used)); /* the original reads them */
 static struct mem *at(unsigned c) { return (struct mem *)(ram + c); }
 static unsigned first(void) { return 0; }
 static int is_end(unsigned c) { return c == TOTAL; }
