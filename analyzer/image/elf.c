@@ -177,6 +177,53 @@ static enum hr_status read_sections(struct hr_elf *e, const struct tables *t, ui
     return HR_OK;
 }
 
+/* Where the first section of the segment that may be written begins, if code lies in front of it; 0 otherwise. */
+static uint64_t end_of_code(const struct hr_elf *e, const struct hr_phdr *p)
+{
+    enum { WRITE = 1, ALLOC = 2, EXECINSTR = 4 };
+    uint64_t data = UINT64_MAX, code = UINT64_MAX;
+    for (uint32_t i = 0; i < e->nsec; i++) {
+        const struct hr_section *c = &e->sec[i];
+        if (!(c->flags & ALLOC) || !c->size || c->addr - p->vaddr >= p->memsz)
+            continue;
+        if (c->flags & WRITE)
+            data = hr_min(data, c->addr);
+        else if (c->flags & EXECINSTR)
+            code = hr_min(code, c->addr);
+    }
+    return data != UINT64_MAX && code < data && data - p->vaddr <= p->filesz ? data : 0;
+}
+
+/* Programs for bare metal that lie in one piece of RAM come as one segment of code, constants and variables: its sections tell which
+ * is which, as two segments would. Nothing that runs under an operating system is touched. */
+static enum hr_status split_mixed(struct hr_elf *e)
+{
+    enum { X = 1, W = 2, PT_INTERP = 3, MAX_SPLIT = 16 };
+    if (e->type != HR_ET_EXEC || hr_elf_ph(e, PT_INTERP) || hr_elf_ph(e, HR_PT_DYNAMIC) || !e->nph)
+        return HR_OK;
+    struct hr_phdr *ph = hr_alloc(((size_t)e->nph + MAX_SPLIT) * sizeof *ph);
+    if (!ph)
+        return HR_NOMEM;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < e->nph; i++) {
+        struct hr_phdr p = e->ph[i];
+        uint64_t at = p.type == HR_PT_LOAD && p.flags & W && p.flags & X ? end_of_code(e, &p) : 0, by = at - p.vaddr;
+        if (at && by && n < i + MAX_SPLIT) {
+            ph[n] = p;
+            ph[n].flags &= ~(uint32_t)W;
+            ph[n].filesz = ph[n].memsz = by;
+            n++;
+            p.flags &= ~(uint32_t)X;
+            p.off += by, p.vaddr += by, p.paddr += by, p.filesz -= by, p.memsz -= by;
+        }
+        ph[n++] = p;
+    }
+    hr_free(e->ph);
+    e->ph = ph;
+    e->nph = n;
+    return HR_OK;
+}
+
 static bool take_build_id(void *ctx, struct hr_span name, uint32_t type, struct hr_span desc)
 {
     struct hr_elf *e = ctx;
@@ -222,6 +269,8 @@ enum hr_status hr_elf_create(struct hr_span file, struct hr_elf **ret, uint64_t 
     }
     if (st == HR_OK)
         st = read_sections(e, &t, &end);
+    if (st == HR_OK)
+        st = split_mixed(e);
     if (st != HR_OK) {
         hr_elf_destroy(e);
         return st;

@@ -19,6 +19,7 @@ enum {
     HR_SEG_STACK = 16,      /* holds some thread's stack */
     HR_SEG_CUT = 32,        /* the dump promised bytes here and ended early: unknown, not absent by design */
     HR_SEG_DEVICE = 64,     /* memory-mapped device or special kernel mapping */
+    HR_SEG_WITH = 128,      /* of a file that was given beside the dump (--with): flash, or more memory */
 };
 
 struct hr_segment {

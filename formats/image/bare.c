@@ -58,7 +58,7 @@ static bool has_data(const struct hr_module *m, uint64_t lo, uint64_t hi)
 
 enum hr_status hr_flash_protect(struct hr_image *img)
 {
-    enum { CODE_END = 0x10000000 /* ARMv6-M and v7-M: code below; from here on some parts have core-coupled RAM */ };
+    enum { CODE_END = 0x10000000 /* Cortex-M: code below; from here on some parts have core-coupled RAM */ };
     img->bare = is_bare(img);
     if (!img->bare)
         return HR_OK;
@@ -68,9 +68,16 @@ enum hr_status hr_flash_protect(struct hr_image *img)
         if (p->type == HR_PT_LOAD && (!(p->flags & PF_W) || hr_elf_ph_is_code(m->elf, p)) && p->memsz)
             HR_TRY(protect(img, m->bias + p->vaddr, hr_sat_add(m->bias + p->vaddr, p->memsz)));
     }
-    for (size_t i = 0; !strcmp(img->arch->name, "arm") && i < img->segs.n; i++) {
+    if (strcmp(img->arch->name, "arm"))
+        return HR_OK;
+    bool memory = false; /* is there any left? A program needs some: boards whose RAM lies at 0 exist */
+    for (size_t i = 0; i < img->segs.n; i++) {
+        const struct hr_segment *s = &img->segs.v[i];
+        memory |= s->flags & HR_SEG_W && (s->addr + s->msize > CODE_END || has_data(m, s->addr, s->addr + s->msize));
+    }
+    for (size_t i = 0; i < img->segs.n; i++) {
         struct hr_segment *s = &img->segs.v[i];
-        if (s->addr + s->msize <= CODE_END && !has_data(m, s->addr, s->addr + s->msize)) {
+        if (s->addr + s->msize <= CODE_END && !has_data(m, s->addr, s->addr + s->msize) && (memory || s->flags & HR_SEG_WITH)) {
             s->flags &= ~(uint32_t)HR_SEG_W;
             s->flags |= HR_SEG_X;
         }

@@ -58,10 +58,13 @@ enum hr_status hr_image_load(struct hr_file *const *files, size_t nfiles, const 
         return HR_UNSUPPORTED;
     }
     HR_TRY(f->load(files[0], opt, img));
+    size_t first = img->segs.n;
     for (size_t i = 1; i < nfiles; i++) {
         const struct hr_format *g = choose(files[i]);
         HR_TRY(g ? g->load(files[i], opt, img) : HR_UNSUPPORTED);
     }
+    for (size_t i = first; i < img->segs.n; i++)
+        img->segs.v[i].flags |= HR_SEG_WITH;
     for (size_t i = 0; i < nfiles; i++)
         img->complete &= !files[i]->cut;
     HR_TRY(hr_image_arrange(img));

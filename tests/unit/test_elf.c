@@ -198,6 +198,23 @@ static void test_bomb(void)
     mk_free(&c);
 }
 
+/* Firmware in one piece of RAM: code, constants and variables share a segment, the sections tell them apart. */
+static void test_mixed(unsigned word, bool big)
+{
+    static const struct mk_ph ph[] = {{HR_PT_LOAD, 7, 0x8000, 0x100, 28, 8, 0}, {HR_PT_LOAD, 7, 0x9000, 0x10, 0, 8, -1}};
+    static const struct mk_sec s[] = {{".text", 1, 6, 0x8000, "code code code code!", 20}, {".data", 1, 3, 0x8014, "data data", 8}, {".bss", 8, 3, 0x801c, NULL, 0xe4}};
+    struct mk m = mk_elf(&(struct mk_elf){word, big, 2, 40, 0x8000, ph, 2, s, 3, false});
+    struct hr_elf *e;
+    if (hr_elf_create((struct hr_span){m.p, m.n}, &e, NULL) == HR_OK) {
+        const struct hr_phdr *p = e->ph;
+        OK(e->nph == 3 && p[0].flags == 5 && p[0].vaddr == 0x8000 && p[0].memsz == 20 && p[0].filesz == 20, "the code of a mixed segment is read-only");
+        OK(e->nph == 3 && p[1].flags == 6 && p[1].vaddr == 0x8014 && p[1].filesz == 8 && p[1].memsz == 0xec && p[1].off == p[0].off + 20, "its variables follow");
+        OK(e->nph == 3 && p[2].flags == 7 && p[2].vaddr == 0x9000 && p[2].memsz == 0x10, "a segment whose sections say nothing stays as it is");
+        hr_elf_destroy(e);
+    }
+    mk_free(&m);
+}
+
 int main(void)
 {
     for (unsigned i = 0; i < BIG_N; i++)
@@ -218,7 +235,7 @@ int main(void)
         for (size_t i = 0; i < 7; i++)
             mk_free(all[i]);
         if (!extended)
-            test_notes(word, big);
+            test_notes(word, big), test_mixed(word, big);
     }
     test_bad();
     test_bomb();

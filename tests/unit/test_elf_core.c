@@ -376,6 +376,39 @@ static void test_exe_of_raw(void)
     mk_free(&note);
 }
 
+/* Below 0x10000000 a Cortex-M has its flash, unless that is all the memory the dump shows. */
+static void flags_of(const char *what, const char *a, const char *b, unsigned want_a, unsigned want_b)
+{
+    struct session x = {0};
+    struct hr_file *with = NULL;
+    char first[300], second[300];
+    save("a", bytes, 0x400);
+    save("b", bytes + 1, 0x400);
+    snprintf(first, sizeof first, "%s%s", in_dir("a"), a);
+    snprintf(second, sizeof second, "%s%s", in_dir("b"), b);
+    if (hr_strs_create(&x.strs) != HR_OK)
+        abort();
+    hr_notes_init(&x.notes);
+    hr_image_init(&x.img, x.strs, &x.notes);
+    struct hr_open_options opt = {.arch = "arm", .no_host_files = true};
+    x.st = hr_file_open(first, &opt, &x.notes, &x.file);
+    if (x.st == HR_OK)
+        x.st = hr_file_open(second, &opt, &x.notes, &with);
+    if (x.st == HR_OK)
+        x.st = hr_image_load((struct hr_file *[]){x.file, with}, 2, &opt, &x.img);
+    const struct hr_segment *p = hr_image_find(&x.img, strtoull(a + 1, NULL, 0), NULL), *q = hr_image_find(&x.img, strtoull(b + 1, NULL, 0), NULL);
+    OK(x.st == HR_OK && p && q && (p->flags & HR_SEG_W) == want_a && (q->flags & HR_SEG_W) == want_b, "%s", what);
+    end(&x);
+    hr_file_close(with);
+}
+
+static void test_flash(void)
+{
+    flags_of("RAM above, flash below", "@0x20000000", "@0", HR_SEG_W, 0);
+    flags_of("flash named first", "@0", "@0x20000000", 0, HR_SEG_W);
+    flags_of("RAM at low addresses, too: what was given as the dump is memory", "@0x30000", "@0", HR_SEG_W, 0);
+}
+
 static void test_cut(void)
 {
     struct mk_load loads[] = {{0x10000, 0x400, bytes, 0x400, MK_R | MK_W}, {0x20000, 0x400, bytes, 0x400, MK_R | MK_W}};
@@ -515,6 +548,7 @@ int main(void)
     test_fill();
     test_exe_of_raw();
     test_cut();
+    test_flash();
     test_many();
     test_physical();
     test_escape();
