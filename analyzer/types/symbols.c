@@ -8,12 +8,19 @@
 enum {
     EM_ARM_ = 40,
     STT_NOTYPE_ = 0, STT_OBJECT_ = 1, STT_FUNC_ = 2, STT_COMMON_ = 5, STT_TLS_ = 6, STT_IFUNC_ = 10,
+    SHF_ALLOC_ = 2, SHF_EXEC_ = 4,
     SHN_UNDEF_ = 0, SHN_ABS_ = 0xfff1,
     BACK = 64,      /* symbols looked back for one that covers an address: nested ones are rare and few */
     SAME = 4096,    /* symbols of one name looked at */
 };
 
-static bool kind_of(const struct hr_elf_sym *s, uint8_t *ret)
+/* GCC for ARM names zeroed local variables without a type when it does not optimise; what has a size and no code around it is data. */
+static bool untyped_data(const struct hr_elf *e, const struct hr_elf_sym *s)
+{
+    return s->size && s->shndx < e->nsec && (e->sec[s->shndx].flags & (SHF_ALLOC_ | SHF_EXEC_)) == SHF_ALLOC_;
+}
+
+static bool kind_of(const struct hr_elf *e, const struct hr_elf_sym *s, uint8_t *ret)
 {
     switch (s->info & 15) {
     case STT_OBJECT_:
@@ -21,7 +28,7 @@ static bool kind_of(const struct hr_elf_sym *s, uint8_t *ret)
     case STT_FUNC_:
     case STT_IFUNC_: *ret = HR_SYM_FUNC; return true;
     case STT_TLS_: *ret = HR_SYM_TLS; return true;
-    case STT_NOTYPE_: *ret = HR_SYM_OTHER; return true;
+    case STT_NOTYPE_: *ret = untyped_data(e, s) ? HR_SYM_DATA : HR_SYM_OTHER; return true;
     default: return false; /* sections, files */
     }
 }
@@ -33,7 +40,7 @@ static enum hr_status add_table(struct hr_types *t, const struct hr_elf *e, bool
     for (uint32_t i = 1; i < n; i++) {
         struct hr_elf_sym s;
         struct hr_sym y = {.module = module};
-        if (!hr_elf_sym(e, dyn, i, &s) || s.shndx == SHN_UNDEF_ || s.shndx == SHN_ABS_ || !*s.name || !kind_of(&s, &y.kind))
+        if (!hr_elf_sym(e, dyn, i, &s) || s.shndx == SHN_UNDEF_ || s.shndx == SHN_ABS_ || !*s.name || !kind_of(e, &s, &y.kind))
             continue;
         if (y.kind == HR_SYM_OTHER && *s.name == '$') /* ARM's mapping symbols */
             continue;
