@@ -36,7 +36,7 @@ static enum hr_status read_header(struct hr_elf *e, struct tables *t)
     e->entry = hr_cur_addr(&c);
     t->phoff = hr_cur_addr(&c);
     t->shoff = hr_cur_addr(&c);
-    hr_cur_u32(&c); /* e_flags */
+    e->flags = hr_cur_u32(&c);
     hr_cur_u16(&c); /* e_ehsize */
     t->phent = hr_cur_u16(&c);
     t->phnum = hr_cur_u16(&c);

@@ -31,6 +31,7 @@ struct hr_elf {
     bool big;
     uint8_t word;           /* 4 or 8 */
     uint16_t type, machine; /* e_type, e_machine */
+    uint32_t flags;         /* e_flags */
     uint64_t entry;
     struct hr_phdr *ph;
     uint32_t nph;

@@ -8,7 +8,9 @@ import firmware
 import hr
 from hr import eq, ok, skip
 
-STATES = ["running", "ready", "blocked", "suspended", "deleted", "blocked"]
+STATES = ["running", "ready", "blocked", "suspended", "deleted", "blocked", "blocked"]
+KINDS = {"inbox": "FreeRTOS queue inbox", "-": "FreeRTOS mutex", "timer": "FreeRTOS timer lazy", "stream": "FreeRTOS stream buffer (50 bytes)",
+         "message": "FreeRTOS message buffer (64 bytes)"}
 KERNELS = {1: "FreeRTOS", 2: "Zephyr", 3: "ThreadX"}
 
 
@@ -88,7 +90,7 @@ def one(kernel, *flags):
         if t["tcb"] in used:
             eq(used[t["tcb"]]["type"], f"control block of task {n}", f"{name}: the block that is its control block")
     for a, q in r.queues.items():
-        ok((used[a]["type"] or "").startswith("FreeRTOS queue inbox" if q == "inbox" else "FreeRTOS mutex"), f"{name}: queue {q}", used[a])
+        ok((used[a]["type"] or "").startswith(KINDS[q]), f"{name}: {q} is {KINDS[q]}", used[a])
     if kernel < 3:
         frames = next(t for t in hr.heapray("threads", "--json", *args).json()["threads"] if t["name"] == "reader")["frames"]
         eq([f["function"] for f in frames][:1], ["work"], f"{name}: where a waiting task stands")
@@ -187,5 +189,5 @@ def damaged():
             ok(x.rc in (0, 1, 4) and "\x1b" not in x.out, f"damaged {what}: {verb}", x)
 
 
-hr.main([lambda: one(1), lambda: one(1, "-DHIGH_ADDRESS"), lambda: one(1, "-DOVERRUN=1"), lambda: one(2), lambda: one(2, "-DOVERRUN=1"), lambda: one(3),
+hr.main([lambda: one(1), lambda: one(1, "-O0"), lambda: one(1, "-DHIGH_ADDRESS"), lambda: one(1, "-DOVERRUN=1"), lambda: one(2), lambda: one(2, "-DOVERRUN=1"), lambda: one(3),
          lambda: one(3, "-DOVERRUN=1"), lambda: stripped(1), lambda: stripped(3), rules, no_registers, damaged])

@@ -20,24 +20,10 @@ static bool word(const struct hr_rtos *r, uint64_t at, uint32_t *ret)
 
 static bool exc_return(uint32_t v) { return v >= 0xffffff80 && (v & 1 || v == 0xffffffbc || v == 0xfffffffd); }
 
-/* A program counter lies in code: in what the program's headers or the image call so. */
-static bool in_code(const struct hr_rtos *r, uint32_t pc)
-{
-    const struct hr_segment *s = hr_image_find(r->image, pc & ~1u, NULL);
-    if (s && s->flags & HR_SEG_X)
-        return true;
-    if (s)
-        return false;
-    for (size_t i = 0; i < r->image->modules.n; i++)
-        if (r->image->modules.v[i].elf && pc >= r->image->modules.v[i].lo && pc < r->image->modules.v[i].hi)
-            return true;
-    return pc < 0x10000000 && pc > 0x40; /* flash that was not saved */
-}
-
 static bool frame_at(const struct hr_rtos *r, uint64_t at)
 {
     uint32_t psr, pc;
-    return word(r, at + 28, &psr) && psr & THUMB && !(psr & 0x01ff) && word(r, at + 24, &pc) && in_code(r, pc);
+    return word(r, at + 28, &psr) && psr & THUMB && !(psr & 0x01ff) && word(r, at + 24, &pc) && hr_rtos_in_code(r, pc);
 }
 
 static void take(const struct hr_rtos *r, uint64_t r4, uint64_t frame, bool fp, struct hr_thread *th)

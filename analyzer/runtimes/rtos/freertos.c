@@ -15,6 +15,7 @@ enum {
     NAME_MOST = 32,        /* configMAX_TASK_NAME_LEN is 16 by default; longer ones are cut */
     MAX_BEFORE = 48,       /* words between pxTopOfStack and the first list item: MPU settings */
     WAITING_NOTIFICATION = 1,
+    MAX_NOTIFIES = 64,
 };
 
 struct layout {
@@ -24,6 +25,7 @@ struct layout {
     uint64_t end_item, list_size;
     uint64_t state, event, priority, stack, name, name_len; /* in a control block */
     uint64_t end, number, base, notify, size; /* HR_NONE64: not there */
+    uint64_t notifies;     /* how many states of notifications: configTASK_NOTIFICATION_ARRAY_ENTRIES */
 };
 
 struct lists {
@@ -74,9 +76,12 @@ static bool by_dwarf(const struct hr_rtos *r, struct layout *l)
     l->base = hr_rtos_offset(r, t, "uxBasePriority", HR_NONE64);
     l->notify = hr_rtos_offset(r, t, "ucNotifyState", hr_rtos_offset(r, t, "eNotifyState", HR_NONE64));
     hr_type id = hr_type_strip(r->types, hr_type_find(r->types, t));
-    const struct hr_field *f = hr_type_field(r->types, id, "pcTaskName", &l->name_len);
+    uint64_t off;
+    const struct hr_field *f = hr_type_field(r->types, id, "pcTaskName", &off);
     l->name_len = f ? hr_type_get(r->types, hr_type_strip(r->types, f->type))->size : 0;
     l->name_len = l->name_len ? hr_min(l->name_len, NAME_MOST) : 16;
+    f = hr_type_field(r->types, id, "ucNotifyState", &off);
+    l->notifies = f ? hr_max(1, hr_min(hr_type_get(r->types, hr_type_strip(r->types, f->type))->size, MAX_NOTIFIES)) : 1;
     l->size = hr_type_get(r->types, id)->size;
     return l->state != HR_NONE64 && l->event != HR_NONE64 && l->stack != HR_NONE64 && l->name != HR_NONE64;
 }
@@ -155,6 +160,24 @@ static enum hr_status add(struct hr_rtos *r, const struct layout *l, uint64_t tc
     return hr_rtos_add(r, t);
 }
 
+/* Does the task stand in a function that waits for a notification? (Where debug information does not say where its state is kept.) */
+static bool waits_in_code(const struct hr_rtos *r, uint64_t tcb)
+{
+    static const char *const names[] = {"ulTaskGenericNotifyTake", "xTaskGenericNotifyWait", "ulTaskNotifyTake", "xTaskNotifyWait"};
+    struct hr_thread th = {0};
+    uint64_t sp, off;
+    if (!word(r, tcb, &sp) || !(hr_rtos_cortex_m(r, 0, sp, &th) || hr_rtos_riscv(r, tcb, sp, &th)))
+        return false;
+    uint64_t lr = strcmp(r->image->arch->name, "arm") ? th.reg[1] : th.reg[14], at[] = {th.pc, (lr & ~1ull) - 2}; /* it may stand in the yield */
+    for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
+        const struct hr_sym *s = hr_sym_at(r->types, at[i], &off);
+        for (size_t k = 0; s && s->size && off < s->size && k < sizeof names / sizeof *names; k++)
+            if (!strcmp(s->name, names[k]))
+                return true;
+    }
+    return false;
+}
+
 /* Waiting without a time limit is in the kernel's list of suspended tasks: it is blocked if an event list holds it or it waits for
  * a notification (eTaskGetState()). */
 static uint8_t state_of(const struct hr_rtos *r, const struct layout *l, uint64_t tcb, uint8_t listed)
@@ -164,8 +187,11 @@ static uint8_t state_of(const struct hr_rtos *r, const struct layout *l, uint64_
         return listed;
     if (word(r, tcb + l->event + l->container, &v) && v)
         return HR_TASK_BLOCKED;
-    if (l->notify != HR_NONE64 && hr_image_uint(r->image, tcb + l->notify, 1, &v) && v == WAITING_NOTIFICATION)
-        return HR_TASK_BLOCKED;
+    if (l->notify == HR_NONE64)
+        return waits_in_code(r, tcb) ? HR_TASK_BLOCKED : HR_TASK_SUSPENDED;
+    for (uint64_t i = 0; i < l->notifies; i++)
+        if (hr_image_uint(r->image, tcb + l->notify + i, 1, &v) && v == WAITING_NOTIFICATION)
+            return HR_TASK_BLOCKED;
     return HR_TASK_SUSPENDED;
 }
 
@@ -315,6 +341,7 @@ static void version(struct hr_rtos *r)
 
 enum hr_status hr_freertos_find(struct hr_rtos *r)
 {
+    r->kernel = "FreeRTOS"; /* what follows asks */
     enum hr_status st = by_symbols(r);
     bool symbols = st == HR_OK;
     if (st == HR_ABSENT) {
@@ -323,10 +350,8 @@ enum hr_status hr_freertos_find(struct hr_rtos *r)
     }
     if (st != HR_OK) {
         r->tasks.n = st == HR_ABSENT ? 0 : r->tasks.n;
-        r->kernel = "FreeRTOS";
         return st;
     }
-    r->kernel = "FreeRTOS";
     HR_TRY(hr_freertos_objects(r));
     r->tcb_type = tcb_type(r) ? hr_type_strip(r->types, hr_type_find(r->types, tcb_type(r))) : 0;
     version(r);

@@ -3,7 +3,10 @@
  *
  * queue.c (the same from V8 to V11): QueueDefinition {pcHead, pcWriteTo, two words, xTasksWaitingToSend, xTasksWaitingToReceive,
  * uxMessagesWaiting, uxLength, uxItemSize, …}; no storage is a semaphore (uxItemSize 0), pcHead NULL a mutex.
- * event_groups.c: {uxEventBits, xTasksWaitingForBits, …}. timers.c: {pcTimerName, xTimerListItem, …}. */
+ * event_groups.c: {uxEventBits, xTasksWaitingForBits, …}. timers.c: {pcTimerName, xTimerListItem, period, [reload,] id, callback, …};
+ * who owns its item is noted only when it is first started. stream_buffer.c (since V10): {xTail, xHead, xLength, xTriggerLevelBytes,
+ * the tasks that wait to receive and to send, pucBuffer, …, ucFlags}, and behind it in the same block its storage; one byte of that is
+ * never used. */
 #include "analyzer/runtimes/rtos/rtos.h"
 
 #include <stdio.h>
@@ -13,8 +16,11 @@ struct shape {
     uint64_t w, list;               /* bytes of a list */
     uint64_t send, receive, waiting, length, item_size, type; /* in a queue; type HR_NONE64 when it is not kept */
     uint64_t bits_list;             /* in an event group */
-    uint64_t item, item_owner, item_container; /* in a timer */
+    uint64_t item, item_owner, item_container, callback; /* in a timer; callback HR_NONE64: not known */
+    uint64_t buffer, flags;         /* in a stream buffer; flags HR_NONE64: not known */
 };
+
+enum { FLAG_MESSAGES = 1 /* stream_buffer.c: sbFLAGS_IS_MESSAGE_BUFFER */ };
 
 static bool word(const struct hr_rtos *r, uint64_t at, uint64_t *ret) { return hr_image_word(r->image, at, ret); }
 
@@ -32,6 +38,9 @@ static void shape_of(const struct hr_rtos *r, struct shape *s)
     s->bits_list = hr_rtos_offset(r, "EventGroupDef_t", "xTasksWaitingForBits", hr_rtos_offset(r, "xEventGroupDefinition", "xTasksWaitingForBits", w));
     s->item = hr_rtos_offset(r, "tmrTimerControl", "xTimerListItem", w);
     s->item_owner = s->item + hr_rtos_offset(r, "xLIST_ITEM", "pvOwner", 3 * w);
+    s->callback = hr_rtos_offset(r, "tmrTimerControl", "pxCallbackFunction", HR_NONE64);
+    s->buffer = hr_rtos_offset(r, "StreamBufferDef_t", "pucBuffer", 6 * w);
+    s->flags = hr_rtos_offset(r, "StreamBufferDef_t", "ucFlags", HR_NONE64);
     s->item_container = s->item + hr_rtos_offset(r, "xLIST_ITEM", "pxContainer", hr_rtos_offset(r, "xLIST_ITEM", "pvContainer", 4 * w));
 }
 
@@ -94,14 +103,29 @@ static bool queue(struct hr_rtos *r, const struct shape *s, hr_id id, uint64_t a
     return true;
 }
 
-/* ---- timers, event groups ---- */
+/* ---- timers, event groups, stream buffers ---- */
+
+/* A timer that was never started: in no list, a name, and a function to call. */
+static bool never_started(const struct hr_rtos *r, const struct shape *s, uint64_t at, uint64_t name)
+{
+    uint64_t after = s->item_container + s->w, v;
+    hr_str text;
+    if (!name || !hr_rtos_text(r, name, 32, &text))
+        return false;
+    if (s->callback != HR_NONE64)
+        return word(r, at + s->callback, &v) && hr_rtos_in_code(r, v);
+    for (unsigned k = 2; k <= 3; k++) /* behind the period, and the flag of old kernels */
+        if (word(r, at + after + k * s->w, &v) && hr_rtos_in_code(r, v))
+            return true;
+    return false;
+}
 
 static bool timer(struct hr_rtos *r, const struct shape *s, hr_id id, uint64_t at, uint64_t size, enum hr_status *st)
 {
     uint64_t owner, name, list;
     hr_str text = 0;
-    if (size < s->item_container + 3 * s->w || size > 32 * s->w || !word(r, at + s->item_owner, &owner) || owner != at || !word(r, at, &name) ||
-        !word(r, at + s->item_container, &list) || hr_rtos_task(r, at))
+    if (size < s->item_container + 3 * s->w || size > 32 * s->w || !word(r, at + s->item_owner, &owner) || !word(r, at, &name) ||
+        !word(r, at + s->item_container, &list) || hr_rtos_task(r, at) || (owner != at && (list || !never_started(r, s, at, name))))
         return false;
     if (list && !is_list(r, s, list))
         return false;
@@ -118,6 +142,29 @@ static bool event_group(struct hr_rtos *r, const struct shape *s, hr_id id, uint
     return true;
 }
 
+static bool waits(const struct hr_rtos *r, uint64_t at)
+{
+    uint64_t task;
+    return word(r, at, &task) && (!task || hr_rtos_task(r, task));
+}
+
+static bool stream(struct hr_rtos *r, const struct shape *s, hr_id id, uint64_t at, uint64_t size, enum hr_status *st)
+{
+    uint64_t w = s->w, tail, head, length, trigger, buffer, flags = 0;
+    if (size < s->buffer + w || !word(r, at, &tail) || !word(r, at + w, &head) || !word(r, at + 2 * w, &length) || !word(r, at + 3 * w, &trigger) ||
+        !waits(r, at + 4 * w) || !waits(r, at + 5 * w) || !word(r, at + s->buffer, &buffer))
+        return false;
+    uint64_t off = buffer - at;
+    if (length < 2 || tail >= length || head >= length || !trigger || trigger > length || off <= s->buffer || off > s->buffer + 8 * w || off > size ||
+        length > size - off || size - off - length > 4 * w + 16)
+        return false;
+    const char *kind = "stream or message buffer";
+    if (s->flags != HR_NONE64 && hr_image_uint(r->image, at + s->flags, 1, &flags))
+        kind = flags & FLAG_MESSAGES ? "message buffer" : "stream buffer";
+    *st = hr_rtos_object(r, id, "StreamBufferDef_t", "FreeRTOS %s (%llu bytes)", kind, (unsigned long long)length - 1);
+    return true;
+}
+
 enum hr_status hr_freertos_objects(struct hr_rtos *r)
 {
     struct shape s;
@@ -127,8 +174,9 @@ enum hr_status hr_freertos_objects(struct hr_rtos *r)
         hr_id id = it.id;
         uint64_t at = hr_block_next(&it), size = hr_block_size(r->heap, id);
         enum hr_status st = HR_OK;
-        if (r->heap->state[id] == HR_USED && !queue(r, &s, id, at, size, &st) && !timer(r, &s, id, at, size, &st))
-            event_group(r, &s, id, at, size, &st);
+        if (r->heap->state[id] == HR_USED && !queue(r, &s, id, at, size, &st) && !timer(r, &s, id, at, size, &st) &&
+            !event_group(r, &s, id, at, size, &st))
+            stream(r, &s, id, at, size, &st);
         HR_TRY(st);
     }
     return HR_OK;

@@ -97,6 +97,18 @@ uint64_t hr_rtos_stack_end(const struct hr_rtos *r, uint64_t lo)
     return s && s->kind == HR_SYM_DATA && s->addr == lo && s->size ? lo + s->size : HR_NONE64;
 }
 
+bool hr_rtos_in_code(const struct hr_rtos *r, uint64_t pc)
+{
+    enum { VECTORS = 0x40, FLASH_TOP = 0x10000000 }; /* of a Cortex-M whose flash was not saved */
+    const struct hr_segment *s = hr_image_find(r->image, pc & ~1ull, NULL);
+    if (s)
+        return s->flags & HR_SEG_X;
+    for (size_t i = 0; i < r->image->modules.n; i++)
+        if (r->image->modules.v[i].elf && pc >= r->image->modules.v[i].lo && pc < r->image->modules.v[i].hi)
+            return true;
+    return !strcmp(r->image->arch->name, "arm") && pc > VECTORS && pc < FLASH_TOP;
+}
+
 enum hr_status hr_rtos_object(struct hr_rtos *r, hr_id block, const char *like, const char *fmt, ...)
 {
     char buf[256];
@@ -227,7 +239,7 @@ static enum hr_status new_thread(struct hr_rtos *r, struct hr_task *t, uint32_t 
     } else {
         th.saved = true;
         hr_rtos_cortex_m(r, r->callee_saved && r->callee_saved != HR_NONE64 ? t->tcb + r->callee_saved : 0, t->sp, &th);
-        hr_rtos_riscv(r, t->sp, &th);
+        hr_rtos_riscv(r, t->tcb, t->sp, &th);
     }
     t->thread = (uint32_t)r->image->threads.n;
     return hr_threadvec_push(&r->image->threads, th);
@@ -258,15 +270,29 @@ static enum hr_status threads(struct hr_rtos *r)
 
 /* ---- the stack of interrupts ---- */
 
-/* Cortex-M: interrupts have a stack of their own, from the address at the start of the vector table down. While a task runs on
- * its own stack no interrupt is being handled, so nothing on that stack is alive. */
-static enum hr_status interrupt_stack(struct hr_rtos *r)
+/* Stacks that kernels keep for interrupts: FreeRTOS on RISC-V, Zephyr, Zephyr before 2.3. */
+static bool named_stack(const struct hr_rtos *r, uint64_t *lo, uint64_t *hi)
+{
+    static const char *const names[] = {"xISRStack", "z_interrupt_stacks", "_interrupt_stack"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        uint64_t size = 0, at = hr_rtos_symbol(r, names[i], &size);
+        if (!at || !size)
+            continue;
+        *lo = at;
+        *hi = hr_sat_add(at, size);
+        return true;
+    }
+    return false;
+}
+
+/* Cortex-M: from the address at the start of the vector table down, to whatever is below. */
+static bool vector_stack(const struct hr_rtos *r, uint64_t *lo, uint64_t *hi)
 {
     const struct hr_image *img = r->image;
-    const struct hr_thread *first = img->threads.n ? &img->threads.v[0] : NULL;
-    uint64_t top = 0, lo = 0;
-    if (strcmp(img->arch->name, "arm") || !first || !first->own_stack || first->saved || !first->reg_valid)
-        return HR_OK;
+    uint64_t top = 0, off;
+    *lo = 0;
+    if (strcmp(img->arch->name, "arm"))
+        return false;
     for (size_t i = 0; i < img->modules.n && !top; i++) {
         const struct hr_module *m = &img->modules.v[i];
         const struct hr_phdr *p = m->elf ? hr_elf_ph(m->elf, HR_PT_LOAD) : NULL;
@@ -275,19 +301,37 @@ static enum hr_status interrupt_stack(struct hr_rtos *r)
         for (uint32_t k = 0; m->elf && k < m->elf->nph; k++) {
             uint64_t end = hr_sat_add(m->bias + m->elf->ph[k].vaddr, m->elf->ph[k].memsz);
             if (m->elf->ph[k].type == HR_PT_LOAD && end <= top)
-                lo = hr_max(lo, end);
+                *lo = hr_max(*lo, end);
         }
     }
     for (size_t i = 0; i < r->heap->regions.n; i++)
         if (r->heap->regions.v[i].addr + r->heap->regions.v[i].size <= top)
-            lo = hr_max(lo, r->heap->regions.v[i].addr + r->heap->regions.v[i].size);
+            *lo = hr_max(*lo, r->heap->regions.v[i].addr + r->heap->regions.v[i].size);
+    const struct hr_sym *s = top > 4 ? hr_sym_at(r->types, top - 4, &off) : NULL; /* it ends where the next one starts, or is a variable */
+    if (s && s->kind == HR_SYM_DATA && s->size)
+        *lo = hr_max(*lo, off < s->size ? s->addr : s->addr + s->size);
     const struct hr_segment *g = top ? hr_image_find(img, top - 4, NULL) : NULL;
-    if (!g || !(g->flags & HR_SEG_W) || top & 3 || lo >= top)
+    *hi = top;
+    if (!g || !(g->flags & HR_SEG_W) || top & 3 || *lo >= top)
+        return false;
+    *lo = hr_max(*lo, g->addr);
+    return true;
+}
+
+/* While a task runs on its own stack no interrupt is being handled, so nothing on the interrupts' stack is alive. */
+static enum hr_status interrupt_stack(struct hr_rtos *r)
+{
+    struct hr_image *img = r->image;
+    const struct hr_thread *first = img->threads.n ? &img->threads.v[0] : NULL;
+    uint64_t lo, hi;
+    if (!first || !first->own_stack || first->saved || !first->reg_valid || (!named_stack(r, &lo, &hi) && !vector_stack(r, &lo, &hi)))
         return HR_OK;
-    lo = hr_max(lo, g->addr);
-    struct hr_thread th = {.tid = 0, .sp = top, .stack_lo = lo, .stack_hi = top, .own_stack = true, .saved = true};
+    for (size_t i = 0; i < img->threads.n; i++)
+        if (img->threads.v[i].sp > lo && img->threads.v[i].sp < hi)
+            return HR_OK;
+    struct hr_thread th = {.tid = 0, .sp = hi, .stack_lo = lo, .stack_hi = hi, .own_stack = true, .saved = true};
     HR_TRY(hr_strs_addz(img->strs, "interrupts", &th.name));
-    return hr_threadvec_push(&r->image->threads, th);
+    return hr_threadvec_push(&img->threads, th);
 }
 
 /* ---- all ---- */

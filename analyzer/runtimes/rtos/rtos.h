@@ -86,6 +86,8 @@ uint64_t hr_rtos_offset(const struct hr_rtos *r, const char *type, const char *p
 struct hr_task *hr_rtos_task(const struct hr_rtos *r, uint64_t tcb);
 /* Adds a task that is not there yet; HR_ABSENT when it is, HR_LIMIT when there are too many. */
 enum hr_status hr_rtos_add(struct hr_rtos *r, struct hr_task t) HR_MUST;
+/* Does that address lie in code: in what the image or the program's headers call so, in flash that was not saved? */
+bool hr_rtos_in_code(const struct hr_rtos *r, uint64_t pc);
 /* Is there a block in use that begins at addr? HR_NONE: no. */
 hr_id hr_rtos_block(const struct hr_rtos *r, uint64_t addr);
 /* Where a stack that begins at lo ends: its block, its variable, HR_NONE64 not known. */
@@ -102,8 +104,8 @@ enum hr_status hr_threadx_find(struct hr_rtos *r) HR_MUST;
  * processor's frame then. */
 bool hr_rtos_cortex_m(const struct hr_rtos *r, uint64_t r4, uint64_t sp, struct hr_thread *th);
 
-/* The same of FreeRTOS on RISC-V. */
-bool hr_rtos_riscv(const struct hr_rtos *r, uint64_t sp, struct hr_thread *th);
+/* The same on RISC-V; Zephyr keeps some in the control block. */
+bool hr_rtos_riscv(const struct hr_rtos *r, uint64_t tcb, uint64_t sp, struct hr_thread *th);
 
 /* runtime.c: what the three runtimes share. */
 enum hr_status hr_rtos_open(const char *kernel, struct hr_runtime_in *in, void **self_ret, char *version, size_t vcap, char *evidence,

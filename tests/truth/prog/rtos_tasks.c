@@ -51,6 +51,7 @@ static void *take(size_t n)
     return (void *)v[0];
 }
 
+enum { NOTIFIED = 6 }; /* waits for a notification without a limit: on the list of the suspended */
 struct note { struct note *next; uint32_t text[3]; };
 static void work(void *arg) { for (;;) __asm__ volatile("" : : "r"(arg) : "memory"); }
 
@@ -71,7 +72,16 @@ typedef struct tskTaskControlBlock {
     uint32_t *pxEndOfStack;
 #endif
     unsigned long uxTCBNumber, uxTaskNumber;
+    uint32_t ulNotifiedValue[3];
+    uint8_t ucNotifyState[3], ucStaticallyAllocated;
 } tskTCB;
+/* An object of each kind that is no queue: made, never used. */
+typedef struct tmrTimerControl { const char *pcTimerName; struct xLIST_ITEM xTimerListItem; TickType_t xTimerPeriodInTicks; void *pvTimerID; void (*pxCallbackFunction)(void *); uint8_t ucStatus; } Timer_t;
+typedef struct StreamBufferDef_t { size_t xTail, xHead, xLength, xTriggerLevelBytes; void *xTaskWaitingToReceive, *xTaskWaitingToSend; uint8_t *pucBuffer, ucFlags; } StreamBuffer_t;
+static Timer_t *volatile lazy;
+static StreamBuffer_t *volatile pipe_, *volatile mail;
+void ulTaskGenericNotifyTake(void);
+__attribute__((noinline)) void ulTaskGenericNotifyTake(void) { for (;;) __asm__ volatile("" : : : "memory"); }
 typedef struct QueueDefinition {
     int8_t *pcHead, *pcWriteTo;
     union { struct { int8_t *pcTail, *pcReadFrom; } xQueue; struct { void *xMutexHolder; unsigned long uxRecursiveCallCount; } xSemaphore; } u;
@@ -114,8 +124,28 @@ static xQUEUE *queue(const char *name, unsigned length, unsigned item)
     tell("queue", name, 1, &v);
     return q;
 }
+static StreamBuffer_t *stream(const char *name, size_t n, uint8_t flags)
+{
+    StreamBuffer_t *b = take(sizeof *b + n + 1);
+    *b = (StreamBuffer_t){.xLength = n + 1, .xTriggerLevelBytes = 1, .pucBuffer = (uint8_t *)(b + 1), .ucFlags = flags};
+    uintptr_t v = (uintptr_t)b;
+    tell("queue", name, 1, &v);
+    return b;
+}
+static __attribute__((unused)) void other_objects(void)
+{
+    uintptr_t v = (uintptr_t)(lazy = take(sizeof *lazy));
+    memset(lazy, 0xee, sizeof *lazy); /* who owns the item is noted when it is started */
+    *(Timer_t *)lazy = (Timer_t){.pcTimerName = "lazy", .xTimerListItem.pvOwner = (void *)0xeeeeeeee, .xTimerPeriodInTicks = 100, .pxCallbackFunction = work};
+    tell("queue", "timer", 1, &v);
+    pipe_ = stream("stream", 50, 0);
+    mail = stream("message", 64, 1);
+}
 static void kernel(void)
 {
+#if !SQUEEZE
+    other_objects();
+#endif
     for (int i = 0; i < 5; i++)
         list(&pxReadyTasksLists[i]);
     List_t *const more[] = {&xDelayedTaskList1, &xDelayedTaskList2, &xPendingReadyList, &xSuspendedTaskList, &xTasksWaitingTermination};
@@ -130,11 +160,14 @@ static void *control_block(const char *name, unsigned state, unsigned priority, 
 {
     static tskTCB statics[2];
     static unsigned number, used;
+    int notified = state == NOTIFIED;
+    state = notified ? 3 : state;
     tskTCB *t = fixed ? &statics[used++] : take(sizeof *t);
     t->pxTopOfStack = sp;
     t->pxStack = stack;
     t->uxPriority = priority;
     t->uxTCBNumber = ++number;
+    t->ucNotifyState[2] = (uint8_t)notified;
     strncpy(t->pcTaskName, name, sizeof t->pcTaskName - 1);
 #ifdef HIGH_ADDRESS
     t->pxEndOfStack = (uint32_t *)((uintptr_t)(stack + size / 4 - 1) & ~7u);
@@ -241,7 +274,11 @@ static __attribute__((noinline)) void task(const char *name, unsigned state, uns
     uint32_t *frame = (uint32_t *)(top - live) - 8, *sp = frame - 8;
     for (int i = 0; i < 8; i++)
         sp[i] = 0x40 + (uint32_t)i;
-    const uint32_t pushed[8] = {1, 2, 3, 4, 12, (uint32_t)work, (uint32_t)work & ~1u, 0x01000000};
+    uint32_t at = (uint32_t)work;
+#if KERNEL == 1
+    at = state == NOTIFIED ? (uint32_t)ulTaskGenericNotifyTake : at;
+#endif
+    const uint32_t pushed[8] = {1, 2, 3, 4, 12, (uint32_t)work, at & ~1u, 0x01000000};
     memcpy(frame, pushed, sizeof pushed);
     if (live > 16) {
         struct note *kept = take(sizeof *kept), *lost = take(sizeof *lost);
@@ -297,6 +334,9 @@ struct mallinfo late_mallinfo(void)
     task("idle", 1, 0, idle_stack, sizeof idle_stack, 100, 8, 0);
     task("reader", 2, 3, take(520), 520, 300, 120, 0);
     task("sleeper", 3, 1, take(400), 400, 160, 40, 0);
+#if KERNEL == 1 && !SQUEEZE
+    task("notified", NOTIFIED, 2, take(280), 280, 152, 60, 0);
+#endif
     task("goner", 4, 1, take(256), 256, 120, 8, 0);
 #if OVERRUN
     task("greedy", 5, 2, take(304), 304, 304, 80, 0);
