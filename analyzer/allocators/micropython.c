@@ -81,7 +81,7 @@ static enum hr_status declare(struct micropython *a, struct hr_image *img, struc
     const struct hr_mpy_area *first = &a->m.area[0];
     struct hr_allocator_info info = {.name = "micropython", .stat_in_use = HR_NONE64, .stat_free = HR_NONE64};
     uint16_t id;
-    snprintf(info.version, sizeof info.version, "%s", !first->finalisers ? "" : first->gap ? "1.20 or later" : "1.19 or earlier");
+    snprintf(info.version, sizeof info.version, "%s", first->long_lived ? "CircuitPython 8 or earlier" : first->scanned ? "CircuitPython 10 or later" : !first->finalisers ? "" : first->gap ? "1.20 or later" : "1.19 or earlier");
     snprintf(info.evidence, sizeof info.evidence, "%u area%s: the words at 0x%llx describe a table and a pool that fit each other", a->m.n,
              a->m.n == 1 ? "" : "s", (unsigned long long)first->at);
     HR_TRY(hr_builder_allocator(b, &info, first->block == 16 ? 4 : 5, &id));
@@ -97,7 +97,7 @@ static enum hr_status declare(struct micropython *a, struct hr_image *img, struc
             hr_builder_arena_at(b, a->arena[i])->corrupt = true;
         }
         HR_TRY(hr_builder_own(b, ar->table, ar->pool - ar->table));
-        HR_TRY(hr_builder_own(b, ar->at, (ar->finalisers ? 5u : 4u) * img->word));
+        HR_TRY(hr_builder_own(b, ar->at, (4u + !!ar->finalisers + !!ar->scanned + !!ar->long_lived) * img->word));
         HR_TRY(hr_builder_region(b, ar->pool, ar->end - ar->pool, a->arena[i], walk, a, i));
     }
     return HR_OK;

@@ -47,6 +47,10 @@ static void area_json(struct hr_json *j, const struct hr_mp *mp, const struct hr
         hr_json_addr(j, "finalisers", a->finalisers);
     else
         hr_json_null(j, "finalisers");
+    if (a->scanned)
+        hr_json_addr(j, "scanned", a->scanned);
+    if (a->long_lived)
+        hr_json_addr(j, "long_lived", a->long_lived);
     hr_json_str(j, "map", map);
     hr_json_end(j);
 }
@@ -77,6 +81,7 @@ static enum hr_status info_json(struct hr_cli *c, const struct hr_mp *mp)
     all.v[to] = 0;
     hr_json_str(&j, "map", (const char *)all.v);
     hr_json_str(&j, "repr", hr_mp_repr_name(mp->repr));
+    hr_json_str(&j, "implementation", mp->circuit ? "circuitpython" : "micropython");
     hr_json_str(&j, "version", mp->version);
     hr_json_end(&j);
     hr_u8vec_deinit(&all);
@@ -118,7 +123,7 @@ static void info_text(struct hr_cli *c, const struct hr_mp *mp)
 {
     struct hr_out *o = &c->out;
     const char *repr = hr_mp_repr_name(mp->repr);
-    hr_outf(o, "MicroPython ");
+    hr_outf(o, "%s ", hr_mp_flavour(mp));
     hr_out_esc(o, mp->version);
     hr_outf(o, ", object representation %s\n", repr ? repr : "unknown");
     for (uint32_t i = 0; i < mp->m.n; i++) {

@@ -26,6 +26,38 @@ static bool relations(const struct hr_image *img, const uint64_t *w, unsigned ex
     return tables <= pool && pool - tables <= size * 4 + SLACK * img->word;
 }
 
+static bool bit(const struct hr_image *img, uint64_t table, uint64_t block)
+{
+    uint64_t byte;
+    return hr_image_uint(img, table + block / 8, 1, &byte) && byte >> (block % 8) & 1;
+}
+
+/* CircuitPython 10 sets a bit for every allocation but buffers; few objects have finalisers or weak references. */
+static bool mostly_set(const struct hr_mpy *m, const struct hr_mpy_area *a, uint64_t table)
+{
+    enum { LOOK = 4096 };
+    uint64_t heads = 0, set = 0;
+    for (uint64_t b = 0; b < hr_mpy_blocks(a) && heads < LOOK; b++)
+        if (hr_mpy_kind(m, a, b) == HR_MPY_HEAD) {
+            heads++;
+            set += bit(m->image, table, b);
+        }
+    return set * 2 > heads;
+}
+
+/* What else describes the area: the last bit table, and the word behind `pool_end`, which in CircuitPython up to 8 is an address in the
+ * pool or its end; all others keep a small number or a flag there. */
+static void settle(const struct hr_mpy *m, struct hr_mpy_area *a, const uint64_t *w, unsigned extra)
+{
+    uint64_t next, last = extra ? w[1 + extra] : 0;
+    if (last && mostly_set(m, a, last)) {
+        a->scanned = last;
+        a->finalisers = extra > 1 ? w[2] : 0;
+    }
+    if (extra < 2 && hr_image_word(m->image, a->at + (4ull + extra) * m->image->word, &next) && next >= a->pool && next <= a->end && !(next & (a->block - 1)))
+        a->long_lived = next;
+}
+
 static bool table_plausible(const struct hr_image *img, const struct hr_mpy_area *a)
 {
     struct hr_span s = hr_image_peek(img, a->table, a->table_len);
@@ -67,6 +99,7 @@ static void scan(struct hr_mpy *m, const struct hr_segment *s)
             if (!relations(img, w, extra, &a) || !table_plausible(img, &a))
                 continue;
             a.at = s->addr + off;
+            settle(m, &a, w, extra);
             keep(m, &a);
             break;
         }
@@ -177,6 +210,11 @@ enum hr_mpy_kind hr_mpy_kind(const struct hr_mpy *m, const struct hr_mpy_area *a
 {
     struct hr_span s = hr_image_peek(m->image, a->table + block / 4, 1);
     return s.n ? (enum hr_mpy_kind)(s.p[0] >> (2 * (block & 3)) & 3) : HR_MPY_UNKNOWN;
+}
+
+bool hr_mpy_is_scanned(const struct hr_mpy *m, const struct hr_mpy_area *a, uint64_t block)
+{
+    return !a->scanned || !hr_image_peek(m->image, a->scanned + block / 8, 1).n || bit(m->image, a->scanned, block);
 }
 
 const struct hr_mpy_area *hr_mpy_area_at(const struct hr_mpy *m, uint64_t addr)

@@ -108,7 +108,8 @@ static void drain(struct hr_mp_marker *k)
     while (k->todo.n && k->st == HR_OK) {
         hr_id id = k->todo.v[--k->todo.n];
         uint64_t at = hr_block_addr(k->mp->heap, id);
-        hr_mp_mark_words(k, at, at + hr_block_size(k->mp->heap, id));
+        if (hr_mp_scanned(k->mp, at))
+            hr_mp_mark_words(k, at, at + hr_block_size(k->mp->heap, id));
     }
 }
 

@@ -12,6 +12,12 @@ hr_id hr_mp_head(const struct hr_mp *mp, uint64_t addr)
     return id != HR_NONE && !into && mp->heap->state[id] == HR_USED && hr_mpy_area_at(&mp->m, addr) ? id : HR_NONE;
 }
 
+bool hr_mp_scanned(const struct hr_mp *mp, uint64_t head)
+{
+    const struct hr_mpy_area *a = hr_mpy_area_at(&mp->m, head);
+    return !a || hr_mpy_is_scanned(&mp->m, a, (head - a->pool) / a->block);
+}
+
 static void mp_close(void *self)
 {
     struct hr_mp *mp = self;
@@ -23,35 +29,6 @@ static void mp_close(void *self)
     hr_free(mp->role);
     hr_free(mp->owner);
     hr_free(mp);
-}
-
-/* "MicroPython v1.9.2-34-gd64154c73 on 2017-09-01": the banner, or sys.version; else what the structures tell. */
-static void find_version(struct hr_mp *mp)
-{
-    static const char mark[] = "MicroPython v";
-    const struct hr_image *img = mp->img;
-    snprintf(mp->version, sizeof mp->version, "%s", mp->slots || mp->m.area[0].gap ? "1.20 or later" : mp->split_names ? "1.19" : "1.18 or earlier");
-    for (size_t s = 0; s < img->segs.n; s++) {
-        struct hr_span b = img->segs.v[s].bytes;
-        const uint8_t *p = b.n ? memmem(b.p, b.n, mark, sizeof mark - 1) : NULL;
-        for (; p; p = memmem(p + 1, (size_t)(b.p + b.n - p - 1), mark, sizeof mark - 1)) {
-            size_t n = 0, left = (size_t)(b.p + b.n - p) - (sizeof mark - 1);
-            const char *v = (const char *)p + sizeof mark - 1;
-            while (n < left && n < sizeof mp->version - 1 && v[n] > ' ' && v[n] < 127 && v[n] != ';')
-                n++;
-            if (n < 3 || v[0] < '1' || v[0] > '9')
-                continue;
-            memcpy(mp->version, v, n);
-            mp->version[n] = 0;
-            return;
-        }
-    }
-}
-
-bool hr_mp_at_least(const struct hr_mp *mp, unsigned major, unsigned minor)
-{
-    unsigned a = 0, b = 0;
-    return sscanf(mp->version, "%u.%u", &a, &b) == 2 && (a > major || (a == major && b >= minor));
 }
 
 /* Nothing in RAM names the firmware's interned strings, and hardly an allocation one of its types: where a word equals a type's address it
@@ -91,7 +68,7 @@ static enum hr_status find_all(struct hr_mp *mp)
                 : "no table of interned strings was found: give the firmware with --with FILE; without it no object can be named");
     else if (st != HR_OK)
         return st;
-    find_version(mp);
+    hr_mp_find_version(mp);
     hr_mp_find_state(mp);
     refuse_foreign(mp);
     return hr_mp_find_objects(mp);
@@ -125,7 +102,7 @@ static enum hr_status mp_open(struct hr_runtime_in *in, void **self_ret, char *v
         mp_close(mp);
         return st;
     }
-    snprintf(version, vcap, "%s", mp->version);
+    snprintf(version, vcap, "%s%s", mp->circuit ? "CircuitPython " : "", mp->version);
     snprintf(evidence, ecap, "%u qstr pools from 0x%llx with %llu names, mp_type_type at 0x%llx, %zu types, representation %s", mp->npools,
              (unsigned long long)mp->pool[0].addr, (unsigned long long)mp->nqstr, (unsigned long long)mp->type_type, mp->types.n,
              hr_mp_repr_name(mp->repr) ? hr_mp_repr_name(mp->repr) : "unknown");
@@ -148,6 +125,8 @@ static void mp_edges(void *self, hr_id node, struct hr_edgebuf *out)
     uint64_t addr = hr_block_addr(mp->heap, node);
     struct hr_span s = hr_image_peek(mp->img, addr, hr_block_size(mp->heap, node));
     bool known = mp->object[node] != HR_NONE || mp->role[node];
+    if (!hr_mp_scanned(mp, addr))
+        return;
     for (size_t off = 0; off + w <= s.n; off += w) {
         uint64_t word = hr_word_load(s.p + off, w, mp->img->big);
         hr_id id = hr_mpy_area_at(&mp->m, word) ? hr_mp_head(mp, word) : HR_NONE;

@@ -77,7 +77,8 @@ struct hr_mp {
     uint64_t stack_top;
     bool said_no_registers, have_after;
     struct hr_mp_after after;
-    char version[64];              /* "1.9.2", "1.20 or later" */
+    bool circuit;                  /* CircuitPython */
+    char version[64];              /* "1.9.2", "1.20 or later"; CircuitPython's own: "9.2.9" */
 };
 
 static inline uint64_t hr_mp_word(const struct hr_mp *mp, uint64_t addr)
@@ -94,7 +95,12 @@ static inline uint64_t hr_mp_obj(const struct hr_mp *mp, uint64_t addr)
 static inline uint64_t hr_mp_field(const struct hr_mp *mp, uint64_t obj, unsigned i) { return hr_mp_word(mp, obj + (uint64_t)i * mp->word); }
 /* The allocation that begins exactly at addr, as a used block; HR_NONE. */
 hr_id hr_mp_head(const struct hr_mp *mp, uint64_t addr);
-bool hr_mp_at_least(const struct hr_mp *mp, unsigned major, unsigned minor); /* the version, or the least it can be */
+bool hr_mp_scanned(const struct hr_mp *mp, uint64_t head); /* does the collector look for references in this allocation? */
+
+/* ---- version (version.c) ---- */
+void hr_mp_find_version(struct hr_mp *mp);
+const char *hr_mp_flavour(const struct hr_mp *mp); /* "MicroPython", "CircuitPython" */
+bool hr_mp_at_least(const struct hr_mp *mp, unsigned major, unsigned minor); /* the version of MicroPython, or the least it can be */
 
 /* ---- names (qstr.c) ---- */
 enum hr_status hr_mp_find_pools(struct hr_mp *mp) HR_MUST;
