@@ -76,7 +76,7 @@ static void slots(struct checker *c, uint64_t at, uint64_t n, unsigned step)
 static void check_map(struct checker *c, uint64_t map)
 {
     struct hr_mp *mp = c->mp;
-    uint64_t flags = hr_mp_word(mp, map), used = flags >> 3, alloc = hr_mp_field(mp, map, 1);
+    uint64_t flags = hr_mp_word(mp, map), used = hr_mp_map_used(mp, map), alloc = hr_mp_field(mp, map, 1);
     if (used > alloc) {
         fault(c, "heap.corrupt.micropython_length", map, "a dict has more entries than places", used);
         return;

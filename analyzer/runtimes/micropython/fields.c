@@ -26,6 +26,7 @@ static bool object_field(const struct hr_mp *mp, hr_id id, uint32_t off, char *b
 {
     unsigned kind = mp->types.v[mp->object[id]].kind, field = off / mp->word;
     static const char *const exceptions[] = {NULL, NULL, ".traceback", ".args"};
+    static const char *const chained[] = {NULL, ".args", ".__traceback__", ".__cause__", ".__context__"}; /* CircuitPython 7 and later */
     static const char *const bound[] = {NULL, ".__func__", ".__self__"};
     static const char *const functions[] = {NULL, ".context", ".children", ".code"}, *const older[] = {NULL, ".__globals__", ".code", ".constants"};
     const char *name = NULL;
@@ -38,7 +39,9 @@ static bool object_field(const struct hr_mp *mp, hr_id id, uint32_t off, char *b
     else if (kind == HR_MPK_DICT || kind == HR_MPK_INSTANCE)
         name = field == 3 ? (kind == HR_MPK_DICT ? ".table" : ".__dict__") : NULL;
     else if (kind == HR_MPK_EXCEPTION)
-        name = field < 4 ? exceptions[field] : NULL;
+        name = mp->args_first ? (field < 5 ? chained[field] : NULL) : field < 4 ? exceptions[field] : NULL;
+    else if (kind == HR_MPK_TRACEBACK)
+        name = field == 2 ? ".data" : NULL;
     else if (kind == HR_MPK_BOUND)
         name = field < 3 ? bound[field] : NULL;
     else if (kind == HR_MPK_FUNCTION)

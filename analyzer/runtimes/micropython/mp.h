@@ -16,7 +16,7 @@ enum hr_mp_repr { HR_MP_REPR_UNKNOWN, HR_MP_A_OLD, HR_MP_A, HR_MP_B_OLD, HR_MP_B
 enum hr_mp_kind {
     HR_MPK_OBJECT, HR_MPK_TYPE, HR_MPK_TUPLE, HR_MPK_LIST, HR_MPK_DICT, HR_MPK_SET, HR_MPK_STR, HR_MPK_INT, HR_MPK_FLOAT, HR_MPK_COMPLEX,
     HR_MPK_ARRAY, HR_MPK_MEMORYVIEW, HR_MPK_CLOSURE, HR_MPK_FUNCTION, HR_MPK_GENERATOR, HR_MPK_MODULE, HR_MPK_BOUND, HR_MPK_EXCEPTION,
-    HR_MPK_INSTANCE, HR_MPK_NONE, HR_MPK_BOOL, HR_MPK_RANGE, HR_MPK_DEQUE, HR_MPK_VIEW, HR_MPK_CELL,
+    HR_MPK_INSTANCE, HR_MPK_NONE, HR_MPK_BOOL, HR_MPK_RANGE, HR_MPK_TRACEBACK, HR_MPK_DEQUE, HR_MPK_VIEW, HR_MPK_CELL,
 };
 
 /* Which letter mem_info(1) prints for a block that begins with this type's address; 'h' for all others. */
@@ -60,12 +60,15 @@ struct hr_mp {
     struct hr_mp_pool pool[HR_MP_MAX_POOLS];
     uint32_t npools;
     bool split_names;              /* qstr pools of 1.19 and later */
+    bool pair_names;               /* those of CircuitPython 7 and 8 */
     uint8_t hash_bytes, len_bytes;
     uint64_t nqstr;
     enum hr_mp_repr repr;
     uint64_t type_type;            /* &mp_type_type, 0 unknown */
+    uint8_t map_flags;             /* bits below a map's `used`: 3; 4 in CircuitPython up to 8 */
     bool wide_name;                /* 1.9 and before: the word behind the type is the name */
     bool slots;                    /* 1.20 and later: types have slots */
+    bool args_first;               /* CircuitPython 7 and later: an exception's arguments come first, its traceback is an object */
     struct hr_mptypevec types;
     struct hr_map type_at;         /* address -> index of types */
     uint32_t *object;              /* per block: index of its type, HR_NONE: not an object */
@@ -93,11 +96,14 @@ static inline uint64_t hr_mp_obj(const struct hr_mp *mp, uint64_t addr)
 }
 /* Offset of a field behind the type word, counted in words. */
 static inline uint64_t hr_mp_field(const struct hr_mp *mp, uint64_t obj, unsigned i) { return hr_mp_word(mp, obj + (uint64_t)i * mp->word); }
+/* mp_map_t.used: behind flags (all keys interned, fixed, ordered; CircuitPython up to 8: being searched). */
+static inline uint64_t hr_mp_map_used(const struct hr_mp *mp, uint64_t map) { return hr_mp_word(mp, map) >> mp->map_flags; }
 /* The allocation that begins exactly at addr, as a used block; HR_NONE. */
 hr_id hr_mp_head(const struct hr_mp *mp, uint64_t addr);
 bool hr_mp_scanned(const struct hr_mp *mp, uint64_t head); /* does the collector look for references in this allocation? */
 
 /* ---- version (version.c) ---- */
+void hr_mp_find_flavour(struct hr_mp *mp);
 void hr_mp_find_version(struct hr_mp *mp);
 const char *hr_mp_flavour(const struct hr_mp *mp); /* "MicroPython", "CircuitPython" */
 bool hr_mp_at_least(const struct hr_mp *mp, unsigned major, unsigned minor); /* the version of MicroPython, or the least it can be */

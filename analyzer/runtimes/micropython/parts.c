@@ -73,8 +73,9 @@ static void claim_function(struct claims *c, uint64_t o)
 
 static void claim_exception(struct claims *c, uint64_t o)
 {
-    /* traceback_alloc and traceback_len share a word, then traceback_data, then args */
-    claim(c, hr_mp_field(c->mp, o, 2), c->mp->word, false, HR_MPR_TRACEBACK);
+    /* traceback_alloc and traceback_len share a word, then traceback_data, then args; CircuitPython 7 and later: args, traceback */
+    if (!c->mp->args_first)
+        claim(c, hr_mp_field(c->mp, o, 2), c->mp->word, false, HR_MPR_TRACEBACK);
 }
 
 static void claim_parts(struct claims *c, uint64_t o, uint32_t type)
@@ -116,6 +117,9 @@ static void claim_parts(struct claims *c, uint64_t o, uint32_t type)
         break;
     case HR_MPK_EXCEPTION:
         claim_exception(c, o);
+        break;
+    case HR_MPK_TRACEBACK: /* alloc and len share a word, then data */
+        claim(c, b, mp->word, false, HR_MPR_TRACEBACK);
         break;
     default:
         break;

@@ -1,5 +1,6 @@
 /* Interned strings. The first pool of a build lies in flash: {0, 0, alloc, len, …}; each later one names the one before.
- * Until 1.18 an entry leads to [hash][length][text], since 1.19 hashes and lengths are arrays of their own. Every string carries
+ * Until 1.18 an entry leads to [hash][length][text], since 1.19 hashes and lengths are arrays of their own; CircuitPython 7 and 8 have
+ * one array of {hash, length}. Every string carries
  * its hash (h = 5381; h = h * 33 ^ c, 0 becomes 1; py/qstr.c), which proves that what was found is a pool. */
 #include <string.h>
 
@@ -27,6 +28,12 @@ static bool entry(const struct hr_mp *mp, const struct hr_mp_pool *p, uint64_t i
         if (mp->hash_bytes && !hr_image_uint(mp->img, p->hashes + i * mp->hash_bytes, mp->hash_bytes, hash))
             return false;
         return hr_image_uint(mp->img, p->lengths + i * mp->len_bytes, mp->len_bytes, len);
+    }
+    if (mp->pair_names) {
+        unsigned wide = (unsigned)hr_max(mp->hash_bytes, mp->len_bytes), behind = mp->hash_bytes > mp->len_bytes ? mp->hash_bytes : wide;
+        uint64_t pair = p->hashes + i * 2ull * wide;
+        *text = at;
+        return hr_image_uint(mp->img, pair, mp->hash_bytes, hash) && hr_image_uint(mp->img, pair + behind, mp->len_bytes, len);
     }
     *text = at + mp->hash_bytes + mp->len_bytes;
     return hr_image_uint(mp->img, at, mp->hash_bytes, hash) && hr_image_uint(mp->img, at + mp->hash_bytes, mp->len_bytes, len);
@@ -63,7 +70,7 @@ static struct hr_mp_pool read_pool(const struct hr_mp *mp, uint64_t at)
     struct hr_mp_pool p = {.addr = at, .base = hr_mp_field(mp, at, 1), .alloc = hr_mp_field(mp, at, 2), .len = hr_mp_field(mp, at, 3)};
     p.base &= ~(1ull << (8 * w - 1)); /* 1.22 and later: is_sorted */
     unsigned i = 4;
-    if (mp->split_names && mp->hash_bytes)
+    if (mp->pair_names || (mp->split_names && mp->hash_bytes))
         p.hashes = hr_mp_field(mp, at, i++);
     if (mp->split_names)
         p.lengths = hr_mp_field(mp, at, i++);
@@ -74,9 +81,12 @@ static struct hr_mp_pool read_pool(const struct hr_mp *mp, uint64_t at)
 /* All forms of a pool in turn. */
 static bool try_forms(struct hr_mp *mp, uint64_t at)
 {
-    static const uint8_t form[][3] = {{0, 1, 1}, {0, 2, 1}, {1, 1, 1}, {1, 2, 1}, {0, 2, 2}, {1, 2, 2}, {1, 0, 1}, {1, 0, 2}};
+    enum { FIRST, SPLIT, PAIR };
+    static const uint8_t form[][3] = {{FIRST, 1, 1}, {FIRST, 2, 1}, {SPLIT, 1, 1}, {SPLIT, 2, 1}, {FIRST, 2, 2}, {SPLIT, 2, 2}, {PAIR, 1, 1}, {PAIR, 2, 1},
+                                      {PAIR, 2, 2}, {SPLIT, 0, 1}, {SPLIT, 0, 2}};
     for (size_t f = 0; f < sizeof form / sizeof *form; f++) {
-        mp->split_names = form[f][0];
+        mp->split_names = form[f][0] == SPLIT;
+        mp->pair_names = form[f][0] == PAIR;
         mp->hash_bytes = form[f][1];
         mp->len_bytes = form[f][2];
         struct hr_mp_pool p = read_pool(mp, at);

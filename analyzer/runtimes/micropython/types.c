@@ -62,7 +62,15 @@ uint64_t hr_mp_slot(const struct hr_mp *mp, uint64_t type, unsigned slot)
 {
     /* Before: base, name, then one word each; iteration had two (getiter, iternext). */
     static const uint8_t fixed[HR_MPS_N] = {3, 2, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14};
+    /* CircuitPython 7 and 8: what few types have comes last, and only when a flag says so. */
+    static const uint8_t reordered[HR_MPS_N] = {3, 4, 7, 8, 9, 5, 10, 11, 13, 14, 6, 2};
+    enum { FIXED = 7 /* fields */, EXTENDED = 0x80 };
     uint64_t index = 0;
+    if (mp->pair_names) {
+        uint64_t flags = 0;
+        bool there = reordered[slot] < FIXED || (hr_image_uint(mp->img, type + mp->word, 2, &flags) && flags & EXTENDED);
+        return there ? hr_mp_field(mp, type, reordered[slot]) : 0;
+    }
     if (!mp->slots)
         return hr_mp_field(mp, type, fixed[slot]);
     hr_image_uint(mp->img, type + mp->word + 4 + slot, 1, &index);
@@ -77,7 +85,7 @@ static const struct builtin builtins[] = {
     {"bytes", HR_MPK_STR, 'S'},         {"int", HR_MPK_INT, 'h'},          {"float", HR_MPK_FLOAT, 'F'},   {"complex", HR_MPK_COMPLEX, 'h'},
     {"bytearray", HR_MPK_ARRAY, 'A'},   {"array", HR_MPK_ARRAY, 'A'},      {"memoryview", HR_MPK_MEMORYVIEW, 'h'},
     {"closure", HR_MPK_CLOSURE, 'h'},   {"function", HR_MPK_FUNCTION, 'h'}, {"generator", HR_MPK_GENERATOR, 'h'},
-    {"module", HR_MPK_MODULE, 'M'},     {"bound_method", HR_MPK_BOUND, 'h'}, {"range", HR_MPK_RANGE, 'h'},       {"deque", HR_MPK_DEQUE, 'h'}, {"dict_view", HR_MPK_VIEW, 'h'}, {"NoneType", HR_MPK_NONE, 'h'}, {"bool", HR_MPK_BOOL, 'h'},
+    {"module", HR_MPK_MODULE, 'M'},     {"bound_method", HR_MPK_BOUND, 'h'}, {"range", HR_MPK_RANGE, 'h'},       {"deque", HR_MPK_DEQUE, 'h'}, {"dict_view", HR_MPK_VIEW, 'h'}, {"traceback", HR_MPK_TRACEBACK, 'h'}, {"NoneType", HR_MPK_NONE, 'h'}, {"bool", HR_MPK_BOOL, 'h'},
 };
 
 static bool is_exception(const struct hr_mp *mp, uint64_t type)
@@ -181,7 +189,7 @@ enum hr_status hr_mp_find_types(struct hr_mp *mp)
     mp->types.max = MAX_TYPES;
     if (!find_type_type(mp))
         return HR_ABSENT;
-    mp->slots = !mp->wide_name && has_slots(mp, mp->type_type);
+    mp->slots = !mp->wide_name && !mp->pair_names && has_slots(mp, mp->type_type);
     for (size_t s = 0; s < img->segs.n; s++) {
         const struct hr_segment *seg = &img->segs.v[s];
         for (size_t off = (size_t)(-seg->addr & (w - 1u)); off + w <= seg->bytes.n; off += w)

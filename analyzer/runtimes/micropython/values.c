@@ -62,7 +62,7 @@ uint64_t hr_mp_len(const struct hr_mp *mp, uint64_t o, uint32_t type)
     switch (mp->types.v[type].kind) {
     case HR_MPK_INSTANCE: return inner_len(mp, o, type);
     case HR_MPK_DEQUE: return deque_len(mp, o);
-    case HR_MPK_VIEW: return hr_mp_is_dict(mp, hr_mp_field(mp, o, 1)) ? hr_mp_field(mp, hr_mp_field(mp, o, 1), 1) >> 3 : UINT64_MAX;
+    case HR_MPK_VIEW: return hr_mp_is_dict(mp, hr_mp_field(mp, o, 1)) ? hr_mp_map_used(mp, hr_mp_field(mp, o, 1) + mp->word) : UINT64_MAX;
     case HR_MPK_TUPLE: return hr_mp_field(mp, o, 1);
     case HR_MPK_RANGE: return range_len(mp, o);
     case HR_MPK_LIST:
@@ -70,7 +70,7 @@ uint64_t hr_mp_len(const struct hr_mp *mp, uint64_t o, uint32_t type)
     case HR_MPK_ARRAY:
     case HR_MPK_MEMORYVIEW: return hr_mp_field(mp, o, 2);
     case HR_MPK_STR: return text_len(mp, o, type);
-    case HR_MPK_DICT: return hr_mp_field(mp, o, 1) >> 3; /* three flags below */
+    case HR_MPK_DICT: return hr_mp_map_used(mp, o + mp->word);
     default: return UINT64_MAX;
     }
 }
@@ -201,7 +201,7 @@ static void put_items(const struct hr_mp *mp, uint64_t at, uint64_t n, bool cont
 static void put_map(const struct hr_mp *mp, uint64_t map, bool contents, char *buf, size_t cap)
 {
     char key[160], value[160];
-    uint64_t n = hr_mp_field(mp, map, 1), table = hr_mp_field(mp, map, 2), used = hr_mp_field(mp, map, 0) >> 3;
+    uint64_t n = hr_mp_field(mp, map, 1), table = hr_mp_field(mp, map, 2), used = hr_mp_map_used(mp, map);
     put(buf, cap, "%llu entr%s", (unsigned long long)used, used == 1 ? "y" : "ies");
     for (uint64_t i = 0, shown = 0; i < n && i < 64 && shown < MAX_ITEMS; i++) {
         uint64_t k = hr_mp_obj(mp, table + 2 * i * mp->ow);
@@ -263,7 +263,7 @@ char *hr_mp_repr_text(const struct hr_mp *mp, uint64_t o, uint32_t type, bool co
             put(buf, cap, "%s, ", name);
         put_items(mp, o + 3u * mp->word, hr_mp_field(mp, o, 2), contents, buf, cap);
         break;
-    case HR_MPK_EXCEPTION: put(buf, cap, "arguments %s", hr_mp_value_text(mp, hr_mp_field(mp, o, 3), contents, name, sizeof name)); break;
+    case HR_MPK_EXCEPTION: put(buf, cap, "arguments %s", hr_mp_value_text(mp, hr_mp_field(mp, o, mp->args_first ? 1 : 3), contents, name, sizeof name)); break;
     case HR_MPK_TYPE: {
         uint32_t t = hr_map_get(&mp->type_at, o);
         put(buf, cap, "class %s", t == HR_NONE ? "?" : hr_strs_get(mp->img->strs, mp->types.v[t].name));

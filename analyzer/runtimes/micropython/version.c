@@ -45,23 +45,29 @@ static bool find_banner(struct hr_mp *mp, const char *mark, bool circuit)
 static bool is_circuit(const struct hr_mp *mp)
 {
     const struct hr_mpy_area *a = &mp->m.area[0];
-    uint64_t q = a->long_lived || a->scanned ? 0 : hr_mp_qstr_find(mp, "circuitpython");
-    if (a->long_lived || a->scanned)
+    if (a->long_lived || a->scanned || mp->pair_names)
         return true;
+    uint64_t q = hr_mp_qstr_find(mp, "circuitpython");
     for (uint32_t i = 0; q && i < mp->npools; i++)
         if (q - mp->pool[i].base < mp->pool[i].len && q >= mp->pool[i].base)
             return !hr_mpy_area_at(&mp->m, mp->pool[i].addr);
     return false;
 }
 
+void hr_mp_find_flavour(struct hr_mp *mp)
+{
+    mp->circuit = is_circuit(mp);
+    mp->map_flags = mp->m.area[0].long_lived ? 4 : 3;
+    mp->args_first = mp->pair_names || (mp->circuit && mp->split_names);
+}
+
 void hr_mp_find_version(struct hr_mp *mp)
 {
     const struct hr_mpy_area *a = &mp->m.area[0];
-    mp->circuit = is_circuit(mp);
     if (mp->circuit) {
-        snprintf(mp->version, sizeof mp->version, "%s", a->long_lived ? "8 or earlier" : a->scanned ? "10 or later" : "9 or later");
-        if (!find_banner(mp, "Adafruit CircuitPython ", true))
-            find_banner(mp, "CircuitPython ", true);
+        snprintf(mp->version, sizeof mp->version, "%s", mp->pair_names ? "7 or 8" : a->long_lived ? "8 or earlier" : a->scanned ? "10 or later" : "9 or later");
+        if (!find_banner(mp, "Adafruit CircuitPython ", true) && !find_banner(mp, "CircuitPython ", true))
+            find_banner(mp, "MicroPython ", true); /* its unix port until 8 */
         return;
     }
     snprintf(mp->version, sizeof mp->version, "%s", mp->slots || a->gap ? "1.20 or later" : mp->split_names ? "1.19" : "1.18 or earlier");
