@@ -146,7 +146,7 @@ struct place {
 #define AT(member_) offsetof(struct hr_cli, member_)
 static const struct place places[] = {
     {"exe", STRING, AT(opt.exe)}, {"elf", STRING, AT(opt.exe)}, {"sysroot", STRING, AT(opt.sysroot)},
-    {"regs", STRING, AT(opt.regs)}, {"arch", STRING, AT(opt.arch)}, {"only", STRING, AT(only)},
+    {"arch", STRING, AT(opt.arch)}, {"only", STRING, AT(only)},
     {"fail-on", STRING, AT(fail_on)}, {"baseline", STRING, AT(baseline)}, {"write-baseline", STRING, AT(write_baseline)},
     {"svg", STRING, AT(svg)}, {"color", STRING, AT(color)}, {"state", STRING, AT(state)}, {"type", STRING, AT(type)},
     {"no-debug-files", FLAG, AT(opt.no_debug_files)}, {"no-host-files", FLAG, AT(opt.no_host_files)},
@@ -155,7 +155,7 @@ static const struct place places[] = {
     {"all", FLAG, AT(all)}, {"retained", FLAG, AT(retained)}, {"show-contents", FLAG, AT(show_contents)},
     {"bytes", FLAG, AT(bytes)}, {"help", FLAG, AT(help)}, {"no-sandbox", FLAG, AT(no_sandbox)},
     {"by", STRING, AT(by)}, {"with", LIST, AT(with)}, {"debug-dir", LIST, AT(debug_dirs)}, {"assume", LIST, AT(assume)},
-    {"rules", LIST, AT(rules)}, {"set", LIST, AT(set)}, {"format", LIST, AT(formats)},
+    {"rules", LIST, AT(rules)}, {"set", LIST, AT(set)}, {"regs", LIST, AT(regs)}, {"format", LIST, AT(formats)},
 };
 
 static bool take_number(struct hr_cli *c, const struct option_row *r, const char *arg)
@@ -317,6 +317,8 @@ bool hr_cli_ok(struct hr_cli *c, enum hr_status st)
 
 static int run(struct hr_cli *c)
 {
+    if (c->regs.n > 1 && c->verb->needs_image)
+        return hr_cli_error(HR_EXIT_USAGE, "--regs is given %zu times: only diff takes one for each image", c->regs.n);
     if (c->verb->needs_image) {
         c->opt.sandbox = !c->no_sandbox;
         if (c->opt.sandbox)
@@ -335,6 +337,7 @@ static int prepare(struct hr_cli *c)
     hr_out_init(&c->out, stdout, c->color);
     c->out.bytes = c->bytes;
     c->opt.with = c->with.v, c->opt.nwith = c->with.n;
+    c->opt.regs = c->regs.n ? c->regs.v[0] : NULL;
     c->opt.debug_dirs = c->debug_dirs.v, c->opt.ndebug_dirs = c->debug_dirs.n;
     c->opt.assume = c->assume.v, c->opt.nassume = c->assume.n;
     return -1;

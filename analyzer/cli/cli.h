@@ -18,6 +18,7 @@ struct hr_cli {
     const struct hr_verb *verb;
     struct hr_list args;      /* after IMAGE */
     struct hr_list with, debug_dirs, assume, rules, set, formats;
+    struct hr_list regs;        /* opt.regs is the first; `diff` takes one for each image */
     const char *svg;         /* map: file for the picture */
     const char *only, *fail_on, *baseline, *write_baseline, *color, *state, *type, *by;
     bool json, ndjson, bytes, show_contents, strict, retained, prune_baseline, all, help, no_sandbox;

@@ -155,7 +155,9 @@ FILE *hr_cli_create(struct hr_cli *c, const char *path)
     int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
     if (fd < 0)
         return NULL;
-    bool input = is_image(fd, c->opt.image) || is_file(fd, c->opt.exe) || is_file(fd, c->opt.regs);
+    bool input = is_image(fd, c->opt.image) || is_file(fd, c->opt.exe);
+    for (size_t i = 0; i < c->regs.n; i++)
+        input |= is_file(fd, c->regs.v[i]);
     for (size_t i = 0; i < c->with.n; i++)
         input |= is_image(fd, c->with.v[i]);
     for (size_t i = 0; i < c->args.n; i++)

@@ -223,7 +223,7 @@ static int read_images(struct diff *d)
     for (uint32_t i = 1; i < d->g->n; i++) {
         struct heapray_options o = c->opt;
         o.image = c->args.v[i];
-        o.regs = NULL; /* of one image; types and sizes do not need them */
+        o.regs = i < c->regs.n ? c->regs.v[i] : NULL;
         enum hr_status st = hr_growth_child(d->g, i, &o);
         if (st != HR_OK)
             return hr_cli_error(hr_cli_exit_of(st), "%s: %s", o.image, hr_status_name(st));
@@ -290,9 +290,10 @@ static int run(struct hr_cli *c)
     struct diff d = {.c = c, .lines.max = HR_MAX_TYPES, .model = hr_zalloc(1, sizeof *d.model)};
     if (!d.model)
         return hr_cli_error(HR_EXIT_INTERNAL, "out of memory");
-    if (c->args.n > HR_GROWTH_MAX) {
+    if (c->args.n > HR_GROWTH_MAX || c->regs.n > c->args.n) {
         hr_free(d.model);
-        return hr_cli_error(HR_EXIT_USAGE, "at most %d images", HR_GROWTH_MAX);
+        return c->regs.n > c->args.n ? hr_cli_error(HR_EXIT_USAGE, "more --regs than images: one for each, in their order")
+                                     : hr_cli_error(HR_EXIT_USAGE, "at most %d images", HR_GROWTH_MAX);
     }
     c->opt.sandbox = !c->no_sandbox;
     if (c->opt.sandbox)
@@ -311,6 +312,6 @@ const struct hr_verb hr_verb_diff = {
     .name = "diff", .args = "IMAGE IMAGE...", .summary = "what grew from one image to the next, by type",
     .help = "Compares what two or more images of one program hold, by type (by size where there is none): what grew, shrank, appeared "
             "and is gone, and how much of it leaked. The `diff` statements of the rules judge it: exit status 1 when one finds "
-            "something at or above --fail-on. --elf, --with and the like hold for all images.",
+            "something at or above --fail-on. --elf, --with and the like hold for all images; --regs is given once for each, in their order.",
     .min_args = 2, .max_args = HR_GROWTH_MAX, .types = true, .run = run,
 };

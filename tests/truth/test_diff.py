@@ -59,6 +59,14 @@ def board():
     args = ("--elf", runs[0].elf)
     doc = judge("firmware", [r.image for r in runs], rounds, args, "struct event", 88)
     eq({x["monotonic"] for x in doc["grew"] + doc["appeared"]}, {True}, "firmware: each time more")
+    regs = [x for r in runs for x in ("--regs", r.regs)]
+    doc = hr.heapray("diff", *[r.image for r in runs], *args, *regs, "--json").json()
+    eq([i["roots_complete"] for i in doc["images"]], [True] * 3, "firmware: each image with its registers")
+    eq(list(zip(doc["total"]["count"], doc["total"]["bytes"], doc["total"]["leaked_count"])), [totals((*args, "--regs", r.regs), r.image) for r in runs],
+       "firmware: totals with registers are those of each image with its own")
+    eq([n - doc["total"]["leaked_count"][0] for n in doc["total"]["leaked_count"]], [2 * (r - rounds[0]) for r in rounds], "firmware: and all that was lost is known")
+    eq((hr.heapray("diff", *[r.image for r in runs[:2]], *args, *regs).rc, hr.heapray("check", runs[0].image, *args, *regs).rc), (2, 2),
+       "firmware: more registers than images are refused")
     rules = hr.path("growth.rules")
     open(rules, "w").write('diff growth.events { severity error title "{t.name} {signed(t.delta.count)}" match t in types where t.name ~ /event/ and t.delta.count > 20 '
                            'and t.images == 3 fingerprint by t.name }\n')
