@@ -37,6 +37,7 @@ struct heapray_options {
     const char *const *debug_dirs; /* directories with separate debug files */
     size_t ndebug_dirs;
     const char *regs;              /* register file for images without registers */
+    const char *endian;            /* byte order of an image that does not say: "little", "big"; NULL: guessed */
     const char *arch;
     const char *const *assume;     /* "ADDR=TYPE" */
     size_t nassume;

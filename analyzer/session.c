@@ -97,6 +97,7 @@ enum hr_status hr_session_open(const struct heapray_options *opt, bool want_type
         .ndebug_dirs = opt->ndebug_dirs,
         .regs = opt->regs,
         .arch = opt->arch,
+        .endian = opt->endian,
         .no_host_files = opt->no_host_files,
         .no_debug_files = opt->no_debug_files,
     };

@@ -146,7 +146,7 @@ struct place {
 #define AT(member_) offsetof(struct hr_cli, member_)
 static const struct place places[] = {
     {"exe", STRING, AT(opt.exe)}, {"elf", STRING, AT(opt.exe)}, {"sysroot", STRING, AT(opt.sysroot)},
-    {"arch", STRING, AT(opt.arch)}, {"only", STRING, AT(only)},
+    {"arch", STRING, AT(opt.arch)}, {"endian", STRING, AT(opt.endian)}, {"only", STRING, AT(only)},
     {"fail-on", STRING, AT(fail_on)}, {"baseline", STRING, AT(baseline)}, {"write-baseline", STRING, AT(write_baseline)},
     {"svg", STRING, AT(svg)}, {"color", STRING, AT(color)}, {"state", STRING, AT(state)}, {"type", STRING, AT(type)},
     {"no-debug-files", FLAG, AT(opt.no_debug_files)}, {"no-host-files", FLAG, AT(opt.no_host_files)},

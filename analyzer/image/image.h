@@ -120,6 +120,7 @@ struct hr_image {
     bool bare;              /* no operating system's process: a microcontroller's memory, stack and statics in one segment */
     void **owned;           /* memory behind segments that came from no mapped file; freed with the image */
     size_t nowned;
+    bool arch_unsaid;       /* neither the format nor the user says what processor it is: to be guessed */
     bool sealed;
     uint32_t near[HR_IMAGE_NEAR]; /* index of the segment last found for addresses of this hash: a guess that is checked */
 };

@@ -26,6 +26,7 @@ struct hr_open_options {
     size_t ndebug_dirs;
     const char *regs;       /* --regs */
     const char *arch;       /* --arch, for formats that do not say */
+    const char *endian;     /* --endian little|big, likewise */
     bool no_debug_files;    /* open no separate debug files */
     bool no_host_files;     /* do not look at the running system's files at all */
     uint64_t max_memory;    /* bytes for decompression, 0 = default */

@@ -129,13 +129,17 @@ enum hr_status hr_raw_arch(struct hr_image *img, const struct hr_open_options *o
     const struct hr_arch *a = hr_arch_by_name(opt->arch ? opt->arch : "arm");
     char name[128];
     if (!a) {
-        hr_note(img->notes, HR_NOTE_DAMAGE, "arch.unknown", "there is no processor '%s' (x86-64, i386, aarch64, arm, riscv32, riscv64, ppc64)",
+        hr_note(img->notes, HR_NOTE_DAMAGE, "arch.unknown", "there is no processor '%s' (x86-64, i386, aarch64, arm, riscv32, riscv64, ppc, ppc64, xtensa, wasm32)",
                 hr_escz(name, sizeof name, opt->arch ? opt->arch : "arm"));
         return HR_USAGE;
     }
-    if (!opt->arch && !opt->exe)
-        hr_note(img->notes, HR_NOTE_INFO, "arch.guessed", "the image does not say its processor: taken for 32-bit little-endian ARM; --arch NAME tells, --elf FILE too");
+    if (opt->endian && strcmp(opt->endian, "big") && strcmp(opt->endian, "little")) {
+        hr_note(img->notes, HR_NOTE_DAMAGE, "arch.unknown", "--endian takes little or big, not '%s'", hr_escz(name, sizeof name, opt->endian));
+        return HR_USAGE;
+    }
     img->arch = a;
     img->word = (uint8_t)(a->word_bits / 8);
+    img->big = opt->endian ? !strcmp(opt->endian, "big") : !strncmp(a->name, "ppc", 3);
+    img->arch_unsaid = !opt->arch;
     return HR_OK;
 }

@@ -34,7 +34,8 @@ bool hr_lines_next(struct hr_lines *l, struct hr_span *ret);
 int hr_hex_byte(const uint8_t *p);
 /* All of a span's hex digits to bytes; number of bytes, or -1 (odd count, a non-digit, more than cap). */
 long hr_hex_bytes(struct hr_span text, uint8_t *out, size_t cap);
-/* Processor, word size and byte order of an image format that does not say: --arch, else 32-bit little-endian ARM, noted. */
+/* Processor, word size and byte order of an image format that does not say: --arch; else for the time being 32-bit little-endian ARM, which
+ * hr_guess_arch() looks into once all files are loaded. */
 enum hr_status hr_raw_arch(struct hr_image *img, const struct hr_open_options *opt) HR_MUST;
 
 #endif

@@ -10,7 +10,7 @@ _heapray()
     --state) mapfile -t COMPREPLY < <(compgen -W 'used cached free' -- "$cur"); return ;;
     --format) mapfile -t COMPREPLY < <(compgen -W 'text json sarif junit' -- "$cur"); return ;;
     --sysroot | --debug-dir) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
-    --only | --set | --arch | --assume | --type | --limit | -n) return ;;
+    --only | --set | --arch | --endian | --assume | --type | --limit | -n) return ;;
     esac
     if [[ $cur == -* ]]; then
         help=$("${COMP_WORDS[0]}" --help 2>/dev/null)
