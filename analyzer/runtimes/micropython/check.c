@@ -82,10 +82,10 @@ static void check_map(struct checker *c, uint64_t map)
         return;
     }
     uint64_t table = alloc ? part(c, map + 2u * mp->word, alloc > UINT32_MAX ? UINT64_MAX : alloc * 2 * mp->ow) : 0;
-    uint64_t n = flags & 4 ? used : alloc; /* an ordered one is filled from the front */
+    uint64_t n = hr_mp_bitfield(mp, flags, 2, 1) ? used : alloc; /* an ordered one is filled from the front */
     for (uint64_t i = 0; table && i < n; i++) {
         uint64_t at = table + 2 * i * mp->ow, key = hr_mp_obj(mp, at);
-        if (!key || key == 4 || (mp->repr == HR_MP_D && key <= 8))
+        if (!key || (key & ~7ull) == 0)
             continue; /* empty, deleted */
         slots(c, at, 2, 1);
     }
@@ -104,10 +104,10 @@ static void check_list(struct checker *c, uint64_t o, bool set)
         slots(c, items, len, 1);
 }
 
-static void check_inline(struct checker *c, uint64_t o, uint64_t count, unsigned head)
+static void check_inline(struct checker *c, uint64_t o, uint64_t count, uint64_t first)
 {
     struct hr_mp *mp = c->mp;
-    uint64_t room = end_of(mp, o) - o, first = (uint64_t)head * mp->word;
+    uint64_t room = end_of(mp, o) - o;
     if (room < first || count > (room - first) / mp->ow)
         fault(c, "heap.corrupt.micropython_length", o, "an object has more places than its allocation has room for", count);
     else
@@ -117,7 +117,7 @@ static void check_inline(struct checker *c, uint64_t o, uint64_t count, unsigned
 static void check_str(struct checker *c, uint64_t o)
 {
     struct hr_mp *mp = c->mp;
-    uint64_t len = hr_mp_field(mp, o, 2), data = hr_mp_field(mp, o, 3);
+    uint64_t at = o + hr_mp_str_len_at(mp), len = hr_mp_word(mp, at), data = hr_mp_field(mp, at, 1);
     if (hr_mp_head(mp, data) != HR_NONE && len > end_of(mp, data) - data)
         fault(c, "heap.corrupt.micropython_length", o, "text is longer than the allocation that holds it", len);
 }
@@ -130,8 +130,8 @@ static void check_object(struct checker *c, uint64_t o, uint32_t type)
     case HR_MPK_SET: check_list(c, o, true); break;
     case HR_MPK_DICT:
     case HR_MPK_INSTANCE: check_map(c, o + mp->word); break;
-    case HR_MPK_TUPLE: check_inline(c, o, hr_mp_field(mp, o, 1), 2); break;
-    case HR_MPK_CLOSURE: check_inline(c, o, hr_mp_field(mp, o, 2), 3); break;
+    case HR_MPK_TUPLE: check_inline(c, o, hr_mp_field(mp, o, 1), 2u * mp->word); break;
+    case HR_MPK_CLOSURE: check_inline(c, o, hr_mp_word(mp, o + hr_mp_closed_n_at(mp)), hr_mp_closed_at(mp)); break;
     case HR_MPK_STR: check_str(c, o); break;
     default: break;
     }

@@ -27,7 +27,6 @@ static bool object_field(const struct hr_mp *mp, hr_id id, uint32_t off, char *b
     unsigned kind = mp->types.v[mp->object[id]].kind, field = off / mp->word;
     static const char *const exceptions[] = {NULL, NULL, ".traceback", ".args"};
     static const char *const chained[] = {NULL, ".args", ".__traceback__", ".__cause__", ".__context__"}; /* CircuitPython 7 and later */
-    static const char *const bound[] = {NULL, ".__func__", ".__self__"};
     static const char *const functions[] = {NULL, ".context", ".children", ".code"}, *const older[] = {NULL, ".__globals__", ".code", ".constants"};
     const char *name = NULL;
     if (kind == HR_MPK_TUPLE && off >= 2u * mp->word) {
@@ -43,15 +42,17 @@ static bool object_field(const struct hr_mp *mp, hr_id id, uint32_t off, char *b
     else if (kind == HR_MPK_TRACEBACK)
         name = field == 2 ? ".data" : NULL;
     else if (kind == HR_MPK_BOUND)
-        name = field < 3 ? bound[field] : NULL;
+        name = off >= hr_mp_obj_at(mp, 1) ? ".__self__" : off >= hr_mp_obj_at(mp, 0) ? ".__func__" : NULL;
     else if (kind == HR_MPK_FUNCTION)
         name = field < 4 ? (mp->split_names ? functions : older)[field] : NULL;
     else if (kind == HR_MPK_MODULE)
         name = field == 1 ? ".__dict__" : NULL;
-    else if (kind == HR_MPK_STR || kind == HR_MPK_ARRAY || kind == HR_MPK_INT)
+    else if (kind == HR_MPK_STR)
+        name = off == hr_mp_str_len_at(mp) + mp->word ? ".data" : NULL;
+    else if (kind == HR_MPK_ARRAY || kind == HR_MPK_INT)
         name = field == 3 ? ".data" : NULL;
-    else if (kind == HR_MPK_CLOSURE && off >= 3u * mp->word) {
-        snprintf(buf, cap, ".closed[%u]", (off - 3 * mp->word) / mp->ow);
+    else if (kind == HR_MPK_CLOSURE && off >= hr_mp_closed_at(mp)) {
+        snprintf(buf, cap, ".closed[%u]", (off - hr_mp_closed_at(mp)) / mp->ow);
         return true;
     }
     else if (kind == HR_MPK_DEQUE)

@@ -64,12 +64,15 @@ static enum hr_status find_all(struct hr_mp *mp)
         hr_mp_find_repr(mp);
         st = hr_mp_find_types(mp);
     }
+    if (st == HR_OK)
+        hr_mp_find_numbers(mp);
     if (st == HR_ABSENT)
         hr_note(mp->in.notes, HR_NOTE_DEGRADED, "mp.no_names", mp->npools ? "no object of this MicroPython is its own type: objects are not typed"
                 : "no table of interned strings was found: give the firmware with --with FILE; without it no object can be named");
     else if (st != HR_OK)
         return st;
     hr_mp_find_version(mp);
+    mp->rounds_floats = hr_mp_at_least(mp, 1, 26);
     hr_mp_find_state(mp);
     refuse_foreign(mp);
     return hr_mp_find_objects(mp);
@@ -95,6 +98,7 @@ static enum hr_status mp_open(struct hr_runtime_in *in, void **self_ret, char *v
     mp->img = in->image;
     mp->heap = in->heap;
     mp->word = mp->ow = in->image->word;
+    mp->wide_align = strcmp(in->image->arch->name, "i386") ? 8 : 4;
     hr_map_init(&mp->type_at, 1 << 17);
     enum hr_status st = hr_mpy_find(in->image, true, &mp->m);
     if (st == HR_OK)

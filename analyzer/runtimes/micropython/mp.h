@@ -16,7 +16,7 @@ enum hr_mp_repr { HR_MP_REPR_UNKNOWN, HR_MP_A_OLD, HR_MP_A, HR_MP_B_OLD, HR_MP_B
 enum hr_mp_kind {
     HR_MPK_OBJECT, HR_MPK_TYPE, HR_MPK_TUPLE, HR_MPK_LIST, HR_MPK_DICT, HR_MPK_SET, HR_MPK_STR, HR_MPK_INT, HR_MPK_FLOAT, HR_MPK_COMPLEX,
     HR_MPK_ARRAY, HR_MPK_MEMORYVIEW, HR_MPK_CLOSURE, HR_MPK_FUNCTION, HR_MPK_GENERATOR, HR_MPK_MODULE, HR_MPK_BOUND, HR_MPK_EXCEPTION,
-    HR_MPK_INSTANCE, HR_MPK_NONE, HR_MPK_BOOL, HR_MPK_RANGE, HR_MPK_TRACEBACK, HR_MPK_DEQUE, HR_MPK_VIEW, HR_MPK_CELL,
+    HR_MPK_INSTANCE, HR_MPK_NONE, HR_MPK_BOOL, HR_MPK_RANGE, HR_MPK_SLICE, HR_MPK_TRACEBACK, HR_MPK_DEQUE, HR_MPK_VIEW, HR_MPK_CELL,
 };
 
 /* Which letter mem_info(1) prints for a block that begins with this type's address; 'h' for all others. */
@@ -56,14 +56,20 @@ struct hr_mp {
     const struct hr_image *img;
     struct hr_heap *heap;
     struct hr_mpy m;
-    unsigned word, ow;             /* bytes of a pointer, of an object word (8 in representation D) */
+    unsigned word, ow;             /* bytes of a pointer, of an object word and of mp_int_t (8 in representation D) */
+    uint8_t wide_align;            /* what 8 bytes are aligned to within a struct: 4 on i386, 8 elsewhere */
+    uint8_t float_at, float_bytes; /* where in a float its number lies; 0 bytes: not known */
+    uint8_t digit_bytes;           /* of a big integer's digits; 0: it is one number of 64 bits */
+    bool digits_known;             /* by evidence; else as the word size suggests */
     struct hr_mp_pool pool[HR_MP_MAX_POOLS];
     uint32_t npools;
     bool split_names;              /* qstr pools of 1.19 and later */
     bool pair_names;               /* those of CircuitPython 7 and 8 */
+    bool sorted_bit;               /* 1.22 and later on big-endian machines: the low bit of a pool's base is a flag */
     uint8_t hash_bytes, len_bytes;
     uint64_t nqstr;
     enum hr_mp_repr repr;
+    bool rounds_floats;            /* 1.26 and later: C fills a float's two missing bits with the two above them */
     uint64_t type_type;            /* &mp_type_type, 0 unknown */
     uint8_t map_flags;             /* bits below a map's `used`: 3; 4 in CircuitPython up to 8 */
     bool wide_name;                /* 1.9 and before: the word behind the type is the name */
@@ -96,8 +102,26 @@ static inline uint64_t hr_mp_obj(const struct hr_mp *mp, uint64_t addr)
 }
 /* Offset of a field behind the type word, counted in words. */
 static inline uint64_t hr_mp_field(const struct hr_mp *mp, uint64_t obj, unsigned i) { return hr_mp_word(mp, obj + (uint64_t)i * mp->word); }
+/* Bit field of `n` bits behind `at` others in a size_t: compilers fill them from the low end, or on big-endian machines from the high one. */
+static inline uint64_t hr_mp_bitfield(const struct hr_mp *mp, uint64_t w, unsigned at, unsigned n)
+{
+    return w >> (mp->img->big ? 8 * mp->word - at - n : at) & (n < 64 ? (1ull << n) - 1 : UINT64_MAX);
+}
 /* mp_map_t.used: behind flags (all keys interned, fixed, ordered; CircuitPython up to 8: being searched). */
-static inline uint64_t hr_mp_map_used(const struct hr_mp *mp, uint64_t map) { return hr_mp_word(mp, map) >> mp->map_flags; }
+static inline uint64_t hr_mp_map_used(const struct hr_mp *mp, uint64_t map) { return hr_mp_bitfield(mp, hr_mp_word(mp, map), mp->map_flags, 8 * mp->word - mp->map_flags); }
+/* Offset of the first field of so many bytes at or behind `off` in a struct. */
+static inline unsigned hr_mp_align(const struct hr_mp *mp, unsigned off, unsigned bytes)
+{
+    unsigned to = bytes == 8 ? mp->wide_align : bytes;
+    return (off + to - 1) & ~(to - 1);
+}
+/* mp_obj_t or mp_int_t number i of a struct that has nothing but its type in front of them. */
+static inline unsigned hr_mp_obj_at(const struct hr_mp *mp, unsigned i) { return hr_mp_align(mp, mp->word, mp->ow) + i * mp->ow; }
+/* mp_obj_str_t.len; data follows it. The hash in front is a size_t since 1.20, mp_uint_t before. */
+static inline unsigned hr_mp_str_len_at(const struct hr_mp *mp) { return mp->slots ? 2 * mp->word : hr_mp_obj_at(mp, 1); }
+/* mp_obj_closure_t.n_closed, behind the function; and its cells. */
+static inline unsigned hr_mp_closed_n_at(const struct hr_mp *mp) { return hr_mp_obj_at(mp, 1); }
+static inline unsigned hr_mp_closed_at(const struct hr_mp *mp) { return hr_mp_align(mp, hr_mp_closed_n_at(mp) + mp->word, mp->ow); }
 /* The allocation that begins exactly at addr, as a used block; HR_NONE. */
 hr_id hr_mp_head(const struct hr_mp *mp, uint64_t addr);
 bool hr_mp_scanned(const struct hr_mp *mp, uint64_t head); /* does the collector look for references in this allocation? */
@@ -114,11 +138,17 @@ bool hr_mp_qstr(const struct hr_mp *mp, uint64_t index, char *buf, size_t cap);
 uint64_t hr_mp_qstr_find(const struct hr_mp *mp, const char *text); /* its index, 0 none */
 
 /* ---- object words (words.c) ---- */
-enum hr_mp_what { HR_MPW_NULL, HR_MPW_INT, HR_MPW_QSTR, HR_MPW_IMM, HR_MPW_FLOAT, HR_MPW_PTR };
+enum hr_mp_what { HR_MPW_UNKNOWN, HR_MPW_NULL, HR_MPW_INT, HR_MPW_QSTR, HR_MPW_IMM, HR_MPW_FLOAT, HR_MPW_PTR };
 struct hr_mp_value { enum hr_mp_what what; int64_t i; uint64_t u; double f; };
 struct hr_mp_value hr_mp_decode(const struct hr_mp *mp, uint64_t w);
 void hr_mp_find_repr(struct hr_mp *mp);
 const char *hr_mp_repr_name(enum hr_mp_repr r); /* "A" … "D", NULL unknown */
+
+/* ---- how numbers lie in memory (numbers.c) ---- */
+void hr_mp_find_numbers(struct hr_mp *mp); /* needs the types */
+bool hr_mp_float_at(const struct hr_mp *mp, uint64_t at, double *ret);
+/* The shortest decimal text that gives the very number back. */
+void hr_mp_float_text(double v, bool single, char *buf, size_t cap);
 
 /* ---- types (types.c) ---- */
 enum hr_status hr_mp_find_types(struct hr_mp *mp) HR_MUST;

@@ -47,12 +47,21 @@ static void claim_map(struct claims *c, uint64_t map, enum hr_mp_role role)
 
 static void claim_array(struct claims *c, uint64_t o)
 {
-    static const char letters[] = "bBhHiIlLqQfdOPS\1", sizes[] = {1, 1, 2, 2, 4, 4, 4, 4, 8, 8, 4, 8, 8, 8, 8, 1};
-    uint64_t w = hr_mp_field(c->mp, o, 1), len = hr_mp_field(c->mp, o, 2), code = w & 0x7f, spare = (w & (c->mp->word == 8 ? UINT64_MAX : UINT32_MAX)) >> 8;
+    static const char letters[] = "bBhHiIlLqQfdOPS\1", sizes[] = {1, 1, 2, 2, 4, 4, 0, 0, 8, 8, 4, 8, 16, 0, 0, 1}; /* 0: a pointer's; 16: an object word's */
+    uint64_t w = hr_mp_field(c->mp, o, 1), len = hr_mp_field(c->mp, o, 2);
+    uint64_t code = hr_mp_bitfield(c->mp, w, 0, 8) & 0x7f, spare = hr_mp_bitfield(c->mp, w, 8, 8 * c->mp->word - 8);
     const char *p = code ? strchr(letters, (int)code) : NULL;
-    uint64_t each = p ? (uint64_t)sizes[p - letters] : 1;
+    uint64_t size = p ? (uint64_t)sizes[p - letters] : 1, each = !size ? c->mp->word : size == 16 ? c->mp->ow : size;
     if (len < 1u << 28 && spare < 1u << 28)
         claim(c, hr_mp_field(c->mp, o, 3), hr_max((len + spare) * each, 1), true, HR_MPR_BUFFER);
+}
+
+/* A str's length and where its text lies. */
+static void claim_text(struct claims *c, uint64_t at)
+{
+    uint64_t len = hr_mp_word(c->mp, at);
+    if (len < 1u << 28)
+        claim(c, hr_mp_field(c->mp, at, 1), len + 1, true, HR_MPR_TEXT);
 }
 
 static void claim_function(struct claims *c, uint64_t o)
@@ -102,12 +111,12 @@ static void claim_parts(struct claims *c, uint64_t o, uint32_t type)
             claim(c, p, a * mp->ow, true, HR_MPR_SET_TABLE);
         break;
     case HR_MPK_STR:
-        if (b < 1u << 28)
-            claim(c, p, b + 1, true, HR_MPR_TEXT);
+        claim_text(c, o + hr_mp_str_len_at(mp));
         break;
     case HR_MPK_INT:
-        if (b < 1u << 20)
-            claim(c, p, 2 * hr_max(b, 1), false, HR_MPR_DIGITS);
+        a = hr_mp_bitfield(mp, a, 2, 8 * mp->word - 2);
+        if (mp->digit_bytes && b <= a && a < 1u << 24)
+            claim(c, p, mp->digit_bytes * hr_max(a, 1), mp->digits_known, HR_MPR_DIGITS);
         break;
     case HR_MPK_ARRAY:
         claim_array(c, o);

@@ -16,6 +16,16 @@ static uint64_t hash_of(const uint8_t *p, size_t n, unsigned bytes)
     return h & mask ? h & mask : 1;
 }
 
+/* Until 1.18 hash and length are bytes, the low one first on every machine. */
+static bool low_first(const struct hr_mp *mp, uint64_t at, unsigned bytes, uint64_t *ret)
+{
+    struct hr_span s = hr_image_peek(mp->img, at, bytes);
+    *ret = 0;
+    for (unsigned i = 0; i < bytes && s.n == bytes; i++)
+        *ret |= (uint64_t)s.p[i] << 8 * i;
+    return s.n == bytes;
+}
+
 /* Where entry i's text lies and how long it is. */
 static bool entry(const struct hr_mp *mp, const struct hr_mp_pool *p, uint64_t i, uint64_t *text, uint64_t *len, uint64_t *hash)
 {
@@ -36,7 +46,7 @@ static bool entry(const struct hr_mp *mp, const struct hr_mp_pool *p, uint64_t i
         return hr_image_uint(mp->img, pair, mp->hash_bytes, hash) && hr_image_uint(mp->img, pair + behind, mp->len_bytes, len);
     }
     *text = at + mp->hash_bytes + mp->len_bytes;
-    return hr_image_uint(mp->img, at, mp->hash_bytes, hash) && hr_image_uint(mp->img, at + mp->hash_bytes, mp->len_bytes, len);
+    return low_first(mp, at, mp->hash_bytes, hash) && low_first(mp, at + mp->hash_bytes, mp->len_bytes, len);
 }
 
 static bool entry_ok(const struct hr_mp *mp, const struct hr_mp_pool *p, uint64_t i, bool *strong)
@@ -68,7 +78,8 @@ static struct hr_mp_pool read_pool(const struct hr_mp *mp, uint64_t at)
 {
     unsigned w = mp->word;
     struct hr_mp_pool p = {.addr = at, .base = hr_mp_field(mp, at, 1), .alloc = hr_mp_field(mp, at, 2), .len = hr_mp_field(mp, at, 3)};
-    p.base &= ~(1ull << (8 * w - 1)); /* 1.22 and later: is_sorted */
+    if (mp->sorted_bit || !mp->img->big) /* 1.22 and later: is_sorted behind it; on little-endian machines the high bit, 0 before */
+        p.base = hr_mp_bitfield(mp, p.base, 0, 8 * w - 1);
     unsigned i = 4;
     if (mp->pair_names || (mp->split_names && mp->hash_bytes))
         p.hashes = hr_mp_field(mp, at, i++);
@@ -82,7 +93,7 @@ static struct hr_mp_pool read_pool(const struct hr_mp *mp, uint64_t at)
 static bool try_forms(struct hr_mp *mp, uint64_t at)
 {
     enum { FIRST, SPLIT, PAIR };
-    static const uint8_t form[][3] = {{FIRST, 1, 1}, {FIRST, 2, 1}, {SPLIT, 1, 1}, {SPLIT, 2, 1}, {FIRST, 2, 2}, {SPLIT, 2, 2}, {PAIR, 1, 1}, {PAIR, 2, 1},
+    static const uint8_t form[][3] = {{FIRST, 1, 1}, {FIRST, 2, 1}, {SPLIT, 1, 1}, {SPLIT, 2, 1}, {FIRST, 2, 2}, {SPLIT, 2, 2}, {FIRST, 1, 2}, {SPLIT, 1, 2}, {PAIR, 1, 1}, {PAIR, 2, 1},
                                       {PAIR, 2, 2}, {SPLIT, 0, 1}, {SPLIT, 0, 2}};
     for (size_t f = 0; f < sizeof form / sizeof *form; f++) {
         mp->split_names = form[f][0] == SPLIT;
@@ -92,6 +103,7 @@ static bool try_forms(struct hr_mp *mp, uint64_t at)
         struct hr_mp_pool p = read_pool(mp, at);
         if (!pool_ok(mp, &p))
             continue;
+        p.base = 0;
         mp->pool[0] = p;
         mp->npools = 1;
         return true;
@@ -104,13 +116,13 @@ static bool find_root(struct hr_mp *mp)
 {
     const struct hr_image *img = mp->img;
     unsigned w = mp->word, tries = 0;
-    uint64_t top = 1ull << (8 * w - 1);
+    uint64_t sorted = img->big ? 1 : 1ull << (8 * w - 1);
     for (size_t s = 0; s < img->segs.n; s++) {
         const struct hr_segment *seg = &img->segs.v[s];
         for (size_t off = (size_t)(-seg->addr & (w - 1u)); off + 6u * w <= seg->bytes.n; off += w) {
             const uint8_t *p = seg->bytes.p + off;
             uint64_t len = hr_word_load(p + 3 * w, w, img->big);
-            if (len < MIN_LEN || len > MAX_LEN || hr_word_load(p, w, img->big) || hr_word_load(p + w, w, img->big) & ~top)
+            if (len < MIN_LEN || len > MAX_LEN || hr_word_load(p, w, img->big) || hr_word_load(p + w, w, img->big) & ~sorted)
                 continue;
             uint64_t alloc = hr_word_load(p + 2 * w, w, img->big);
             if (alloc && alloc <= MAX_LEN && tries++ < MAX_TRIES && try_forms(mp, seg->addr + off))
@@ -132,6 +144,10 @@ static bool find_next(struct hr_mp *mp)
             if (hr_word_load(seg->bytes.p + off, w, img->big) != last->addr)
                 continue;
             struct hr_mp_pool p = read_pool(mp, seg->addr + off);
+            if (mp->npools == 1 && mp->img->big && p.base >> 1 == last->len) {
+                mp->sorted_bit = true; /* the second pool tells */
+                p.base >>= 1;
+            }
             if (p.base != last->base + last->len || p.len > MAX_LEN || p.len > hr_max(p.alloc, p.addr < mp->m.area[0].table ? MAX_LEN : 0) || !p.alloc)
                 continue;
             if (hr_mpy_area_at(&mp->m, p.addr) && hr_mp_head(mp, p.addr) == HR_NONE)

@@ -8,16 +8,17 @@
 
 enum { MAX_TEXT = 200, MAX_DIGITS = 64, MAX_ITEMS = 4 };
 
-static int64_t number(const struct hr_mp *mp, uint64_t o, unsigned field)
+/* mp_int_t number i of an object that has nothing else. */
+static int64_t number(const struct hr_mp *mp, uint64_t o, unsigned i)
 {
-    uint64_t w = hr_mp_field(mp, o, field);
-    return mp->word == 8 ? (int64_t)w : (int32_t)(uint32_t)w;
+    uint64_t w = hr_mp_obj(mp, o + hr_mp_obj_at(mp, i));
+    return mp->ow == 8 ? (int64_t)w : (int32_t)(uint32_t)w;
 }
 
 /* start, stop, step as plain numbers. */
 static uint64_t range_len(const struct hr_mp *mp, uint64_t o)
 {
-    int64_t start = number(mp, o, 1), stop = number(mp, o, 2), step = number(mp, o, 3);
+    int64_t start = number(mp, o, 0), stop = number(mp, o, 1), step = number(mp, o, 2);
     if (!step)
         return UINT64_MAX; /* cannot be */
     if (step > 0 ? stop <= start : stop >= start)
@@ -29,10 +30,10 @@ static uint64_t range_len(const struct hr_mp *mp, uint64_t o)
 /* Characters: bytes that continue none. Text of a build without Unicode, or cut off, counts by bytes. */
 static uint64_t text_len(const struct hr_mp *mp, uint64_t o, uint32_t type)
 {
-    uint64_t len = hr_mp_field(mp, o, 2), n = 0;
+    uint64_t at = o + hr_mp_str_len_at(mp), len = hr_mp_word(mp, at), n = 0;
     if (strcmp(hr_strs_get(mp->img->strs, mp->types.v[type].name), "str"))
         return len;
-    struct hr_span s = hr_image_peek(mp->img, hr_mp_field(mp, o, 3), len);
+    struct hr_span s = hr_image_peek(mp->img, hr_mp_field(mp, at, 1), len);
     for (size_t i = 0; i < s.n; i++)
         n += (s.p[i] & 0xc0) != 0x80;
     return s.n == len ? n : len;
@@ -59,10 +60,11 @@ static uint64_t inner_len(const struct hr_mp *mp, uint64_t o, uint32_t type)
 
 uint64_t hr_mp_len(const struct hr_mp *mp, uint64_t o, uint32_t type)
 {
+    uint64_t viewed = hr_mp_obj(mp, o + hr_mp_obj_at(mp, 0));
     switch (mp->types.v[type].kind) {
     case HR_MPK_INSTANCE: return inner_len(mp, o, type);
     case HR_MPK_DEQUE: return deque_len(mp, o);
-    case HR_MPK_VIEW: return hr_mp_is_dict(mp, hr_mp_field(mp, o, 1)) ? hr_mp_map_used(mp, hr_mp_field(mp, o, 1) + mp->word) : UINT64_MAX;
+    case HR_MPK_VIEW: return hr_mp_is_dict(mp, viewed) ? hr_mp_map_used(mp, viewed + mp->word) : UINT64_MAX;
     case HR_MPK_TUPLE: return hr_mp_field(mp, o, 1);
     case HR_MPK_RANGE: return range_len(mp, o);
     case HR_MPK_LIST:
@@ -82,7 +84,7 @@ uint64_t hr_mp_allocated(const struct hr_mp *mp, uint64_t o, uint32_t type)
     case HR_MPK_SET: return hr_mp_field(mp, o, 1);
     case HR_MPK_DEQUE: return hr_mp_field(mp, o, 1) - hr_min(hr_mp_field(mp, o, 1), 1); /* one place stays empty */
     case HR_MPK_DICT: return hr_mp_field(mp, o, 2);
-    case HR_MPK_ARRAY: return hr_mp_field(mp, o, 2) + (hr_mp_field(mp, o, 1) >> 8);
+    case HR_MPK_ARRAY: return hr_mp_field(mp, o, 2) + hr_mp_bitfield(mp, hr_mp_field(mp, o, 1), 8, 8 * mp->word - 8);
     default: return UINT64_MAX;
     }
 }
@@ -98,15 +100,20 @@ static void put(char *buf, size_t cap, const char *fmt, ...)
     va_end(ap);
 }
 
-/* Decimal digits of a number kept as 16-bit digits (32-bit ones on 64-bit machines), lowest first. */
+/* Decimal digits of a number kept as digits of digit_bytes, lowest first. */
 static void put_big(const struct hr_mp *mp, uint64_t o, char *buf, size_t cap)
 {
-    unsigned each = mp->word == 8 ? 4 : 2;
-    uint64_t n = hr_mp_field(mp, o, 2), at = hr_mp_field(mp, o, 3);
+    unsigned each = mp->digit_bytes;
+    uint64_t n = hr_mp_field(mp, o, 2), at = hr_mp_field(mp, o, 3), one = 0;
     uint32_t d[MAX_DIGITS];
     char text[MAX_DIGITS * 10 + 2];
     size_t to = sizeof text - 1;
     text[to] = 0;
+    if (!each) {
+        if (hr_image_uint(mp->img, o + hr_mp_align(mp, mp->word, 8), 8, &one))
+            put(buf, cap, "%lld", (long long)one);
+        return;
+    }
     if (n > MAX_DIGITS) {
         put(buf, cap, "about %llu bits", (unsigned long long)n * each * 8);
         return;
@@ -130,22 +137,41 @@ static void put_big(const struct hr_mp *mp, uint64_t o, char *buf, size_t cap)
         while (n && !d[n - 1])
             n--;
     }
-    put(buf, cap, "%s%s", hr_mp_field(mp, o, 1) & 1 ? "-" : "", text[to] ? text + to : "0");
+    put(buf, cap, "%s%s", hr_mp_bitfield(mp, hr_mp_field(mp, o, 1), 0, 1) ? "-" : "", text[to] ? text + to : "0");
 }
 
-/* A double lies 8-aligned where the processor's rules say so; builds with single precision put it right behind the type. */
-static void put_float(const struct hr_mp *mp, uint64_t o, unsigned i, char *buf, size_t cap)
+static void put_float(const struct hr_mp *mp, uint64_t o, char *buf, size_t cap)
 {
-    bool wide = mp->word == 8 || !strcmp(mp->img->arch->name, "wasm32");
-    uint64_t bits = 0;
-    if (!hr_image_uint(mp->img, wide ? o + 8 + 8u * i : o + 4 + 4u * i, wide ? 8 : 4, &bits))
-        return;
-    float f;
+    char text[40];
     double d;
-    uint32_t low = (uint32_t)bits;
-    memcpy(&f, &low, 4);
-    memcpy(&d, &bits, 8);
-    put(buf, cap, "%.*g", wide ? 16 : 7, wide ? d : (double)f);
+    if (!hr_mp_float_at(mp, o + mp->float_at, &d))
+        return;
+    hr_mp_float_text(d, mp->float_bytes == 4, text, sizeof text);
+    put(buf, cap, "%s", text);
+}
+
+static void put_complex(const struct hr_mp *mp, uint64_t o, char *buf, size_t cap)
+{
+    char re[40], im[40];
+    double r, i;
+    if (!hr_mp_float_at(mp, o + mp->float_at, &r) || !hr_mp_float_at(mp, o + mp->float_at + mp->float_bytes, &i))
+        return;
+    hr_mp_float_text(r, mp->float_bytes == 4, re, sizeof re);
+    hr_mp_float_text(i, mp->float_bytes == 4, im, sizeof im);
+    put(buf, cap, "%s%s%sj", re, *im == '-' ? "" : "+", im);
+}
+
+/* mp_obj_bool_t: one byte behind the type. */
+static const char *truth_of(const struct hr_mp *mp, uint64_t o)
+{
+    uint64_t v = 0;
+    return hr_image_uint(mp->img, o + mp->word, 1, &v) ? v ? "True" : "False" : "?";
+}
+
+/* Behind the pending exception (1.12 and later) the frame, with the function first. */
+static uint64_t generator_function(const struct hr_mp *mp, uint64_t o)
+{
+    return hr_mp_at_least(mp, 1, 12) ? hr_mp_word(mp, o + hr_mp_obj_at(mp, 1)) : hr_mp_field(mp, o, 3);
 }
 
 static void put_text(const struct hr_mp *mp, uint64_t at, uint64_t n, bool contents, char *buf, size_t cap)
@@ -179,13 +205,28 @@ char *hr_mp_value_text(const struct hr_mp *mp, uint64_t word, bool contents, cha
             put(buf, cap, "str");
         break;
     case HR_MPW_IMM: put(buf, cap, "%s", v.u == 0 ? "None" : v.u == 1 ? "False" : v.u == 3 ? "True" : "constant"); break;
-    case HR_MPW_FLOAT: put(buf, cap, "%.7g", v.f); break;
+    case HR_MPW_FLOAT:
+        hr_mp_float_text(v.f, mp->repr != HR_MP_D, text, sizeof text);
+        put(buf, cap, "%s", text);
+        break;
+    case HR_MPW_UNKNOWN: put(buf, cap, "word 0x%llx", (unsigned long long)word); break;
     default: {
         uint32_t t = hr_mp_type_of(mp, v.u);
-        put(buf, cap, "<%s 0x%llx>", t == HR_NONE ? "?" : hr_strs_get(mp->img->strs, mp->types.v[t].full), (unsigned long long)v.u);
+        unsigned kind = t == HR_NONE ? HR_MPK_OBJECT : mp->types.v[t].kind;
+        if (kind == HR_MPK_NONE || kind == HR_MPK_BOOL) /* objects in ROM where words cannot hold them */
+            put(buf, cap, "%s", kind == HR_MPK_NONE ? "None" : truth_of(mp, v.u));
+        else
+            put(buf, cap, "<%s 0x%llx>", t == HR_NONE ? "?" : hr_strs_get(mp->img->strs, mp->types.v[t].full), (unsigned long long)v.u);
     }
     }
     return buf;
+}
+
+static void put_slice(const struct hr_mp *mp, uint64_t o, bool contents, char *buf, size_t cap)
+{
+    char one[160];
+    for (unsigned i = 0; i < 3; i++)
+        put(buf, cap, "%s%s", i ? ":" : "", hr_mp_value_text(mp, hr_mp_obj(mp, o + hr_mp_obj_at(mp, i)), contents, one, sizeof one));
 }
 
 static void put_items(const struct hr_mp *mp, uint64_t at, uint64_t n, bool contents, char *buf, size_t cap)
@@ -226,7 +267,7 @@ char *hr_mp_repr_text(const struct hr_mp *mp, uint64_t o, uint32_t type, bool co
             put(buf, cap, "%llu items", (unsigned long long)deque_len(mp, o));
         break;
     case HR_MPK_VIEW:
-    case HR_MPK_BOUND: put(buf, cap, "%s", hr_mp_value_text(mp, hr_mp_obj(mp, o + (kind == HR_MPK_BOUND ? 2u : 1u) * mp->word), contents, name, sizeof name)); break;
+    case HR_MPK_BOUND: put(buf, cap, "%s", hr_mp_value_text(mp, hr_mp_obj(mp, o + hr_mp_obj_at(mp, kind == HR_MPK_BOUND)), contents, name, sizeof name)); break;
     case HR_MPK_INSTANCE:
         put_map(mp, o + mp->word, contents, buf, cap);
         if (hr_mp_inner(mp, o, type))
@@ -237,31 +278,29 @@ char *hr_mp_repr_text(const struct hr_mp *mp, uint64_t o, uint32_t type, bool co
     case HR_MPK_STR:
         if (contents && !strcmp(hr_strs_get(mp->img->strs, mp->types.v[type].name), "bytes"))
             put(buf, cap, "b");
-        put_text(mp, hr_mp_field(mp, o, 3), hr_mp_field(mp, o, 2), contents, buf, cap);
+        put_text(mp, hr_mp_word(mp, o + hr_mp_str_len_at(mp) + mp->word), hr_mp_word(mp, o + hr_mp_str_len_at(mp)), contents, buf, cap);
         break;
     case HR_MPK_RANGE:
-        put(buf, cap, "%lld to %lld by %lld", (long long)number(mp, o, 1), (long long)number(mp, o, 2), (long long)number(mp, o, 3));
+        put(buf, cap, "%lld to %lld by %lld", (long long)number(mp, o, 0), (long long)number(mp, o, 1), (long long)number(mp, o, 2));
         break;
-    case HR_MPK_CELL: put(buf, cap, "%s", hr_mp_value_text(mp, hr_mp_obj(mp, o + mp->word), contents, name, sizeof name)); break;
-    case HR_MPK_COMPLEX:
-        put_float(mp, o, 0, buf, cap);
-        put(buf, cap, ", ");
-        put_float(mp, o, 1, buf, cap);
-        put(buf, cap, "j");
-        break;
+    case HR_MPK_SLICE: put_slice(mp, o, contents, buf, cap); break;
+    case HR_MPK_NONE: put(buf, cap, "None"); break;
+    case HR_MPK_BOOL: put(buf, cap, "%s", truth_of(mp, o)); break;
+    case HR_MPK_CELL: put(buf, cap, "%s", hr_mp_value_text(mp, hr_mp_obj(mp, o + hr_mp_obj_at(mp, 0)), contents, name, sizeof name)); break;
+    case HR_MPK_COMPLEX: put_complex(mp, o, buf, cap); break;
     case HR_MPK_INT: put_big(mp, o, buf, cap); break;
-    case HR_MPK_FLOAT: put_float(mp, o, 0, buf, cap); break;
+    case HR_MPK_FLOAT: put_float(mp, o, buf, cap); break;
     case HR_MPK_ARRAY:
     case HR_MPK_MEMORYVIEW: put(buf, cap, "%llu elements", (unsigned long long)hr_mp_field(mp, o, 2)); break;
     case HR_MPK_FUNCTION:
     case HR_MPK_GENERATOR:
-        if (hr_mp_function_name(mp, kind == HR_MPK_FUNCTION ? o : hr_mp_field(mp, o, hr_mp_at_least(mp, 1, 12) ? 2 : 3), name, sizeof name))
+        if (hr_mp_function_name(mp, kind == HR_MPK_FUNCTION ? o : generator_function(mp, o), name, sizeof name))
             put(buf, cap, "%s", name);
         break;
     case HR_MPK_CLOSURE:
-        if (hr_mp_function_name(mp, hr_mp_field(mp, o, 1), name, sizeof name))
+        if (hr_mp_function_name(mp, hr_mp_obj(mp, o + hr_mp_obj_at(mp, 0)), name, sizeof name))
             put(buf, cap, "%s, ", name);
-        put_items(mp, o + 3u * mp->word, hr_mp_field(mp, o, 2), contents, buf, cap);
+        put_items(mp, o + hr_mp_closed_at(mp), hr_mp_word(mp, o + hr_mp_closed_n_at(mp)), contents, buf, cap);
         break;
     case HR_MPK_EXCEPTION: put(buf, cap, "arguments %s", hr_mp_value_text(mp, hr_mp_field(mp, o, mp->args_first ? 1 : 3), contents, name, sizeof name)); break;
     case HR_MPK_TYPE: {

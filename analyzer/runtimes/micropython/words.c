@@ -29,6 +29,8 @@ static struct hr_mp_value decode_c(const struct hr_mp *mp, uint32_t w)
         return constant(w >> 4);
     uint32_t bits = (w - 0x80800000u) & ~3u;
     float f;
+    if (mp->rounds_floats)
+        bits |= bits >> 2 & 3;
     memcpy(&f, &bits, 4);
     return (struct hr_mp_value){.what = HR_MPW_FLOAT, .f = f, .u = w};
 }
@@ -63,6 +65,9 @@ struct hr_mp_value hr_mp_decode(const struct hr_mp *mp, uint64_t w)
         return decode_c(mp, (uint32_t)w);
     case HR_MP_D:
         return decode_d(w);
+    case HR_MP_REPR_UNKNOWN:
+    case HR_MP_NREPR:
+        return hr_mpy_area_at(&mp->m, w) ? pointer(w) : (struct hr_mp_value){.what = w ? HR_MPW_UNKNOWN : HR_MPW_NULL, .u = w};
     default:
         return w & 1 ? small(mp, w, 1) : (w & 7) == 2 ? name(w >> 3) : (w & 7) == 6 ? constant(w >> 3) : pointer(w);
     }
@@ -81,27 +86,33 @@ static uint64_t encode_name(enum hr_mp_repr r, uint64_t q)
     }
 }
 
-/* Every module's table has the key __name__, in ROM too: which representation's word for it is there most often? The build of
- * 64-bit machines is A unless D's words say otherwise. */
+/* Is this the key __name__ of a table, in representation r, with an interned string as its value behind it? */
+static bool is_name_entry(const struct hr_mp *mp, const struct hr_segment *seg, size_t off, enum hr_mp_repr r, uint64_t q)
+{
+    struct hr_mp as = *mp;
+    char text[64];
+    unsigned ow = r == HR_MP_D ? 8 : mp->word;
+    if (off + 2u * ow > seg->bytes.n || hr_word_load(seg->bytes.p + off, ow, mp->img->big) != encode_name(r, q))
+        return false;
+    as.repr = r;
+    as.ow = ow;
+    struct hr_mp_value v = hr_mp_decode(&as, hr_word_load(seg->bytes.p + off + ow, ow, mp->img->big));
+    return v.what == HR_MPW_QSTR && v.u && v.u < mp->nqstr && hr_mp_qstr(mp, v.u, text, sizeof text) && *text;
+}
+
+/* Every module's table has the key __name__ with a name as its value, in ROM too: in which representation is that there most often? */
 void hr_mp_find_repr(struct hr_mp *mp)
 {
-    uint64_t q = hr_mp_qstr_find(mp, "__name__"), q2 = hr_mp_qstr_find(mp, "__init__"), best = 0;
+    uint64_t q = hr_mp_qstr_find(mp, "__name__"), best = 0;
     uint32_t n[HR_MP_NREPR] = {0};
     const struct hr_image *img = mp->img;
     unsigned w = mp->word;
-    if (!q)
-        return;
-    for (size_t s = 0; s < img->segs.n; s++) {
+    for (size_t s = 0; q && s < img->segs.n; s++) {
         const struct hr_segment *seg = &img->segs.v[s];
-        for (size_t off = (size_t)(-seg->addr & (w - 1u)); off + 8 <= seg->bytes.n; off += w) {
-            uint64_t v = hr_word_load(seg->bytes.p + off, w, img->big), next = w == 4 ? hr_word_load(seg->bytes.p + off + 4, 4, img->big) : 0;
-            if (!v)
-                continue;
-            for (unsigned r = HR_MP_A_OLD; r < HR_MP_D; r++)
-                n[r] += v == encode_name(r, q) || (q2 && v == encode_name(r, q2));
-            uint64_t wide = w == 8 ? v : img->big ? v << 32 | next : v | next << 32;
-            n[HR_MP_D] += wide == encode_name(HR_MP_D, q);
-        }
+        for (size_t off = (size_t)(-seg->addr & (w - 1u)); off + w <= seg->bytes.n; off += w)
+            for (unsigned r = HR_MP_A_OLD; r < HR_MP_NREPR; r++)
+                if (w == 4 || (r != HR_MP_C_OLD && r != HR_MP_C)) /* C is for 32 bits alone */
+                    n[r] += is_name_entry(mp, seg, off, r, q);
     }
     for (unsigned r = HR_MP_A_OLD; r < HR_MP_NREPR; r++)
         if (n[r] > best && !(mp->split_names && (r == HR_MP_A_OLD || r == HR_MP_B_OLD || r == HR_MP_C_OLD))) { /* 1.19 had the newer ones */
@@ -109,6 +120,9 @@ void hr_mp_find_repr(struct hr_mp *mp)
             mp->repr = r;
         }
     mp->ow = mp->repr == HR_MP_D ? 8 : mp->word;
+    if (!mp->repr)
+        hr_note(mp->in.notes, HR_NOTE_DEGRADED, "mp.no_representation", "no table of names shows how this build represents object words: small integers, "
+                "names and values kept in words are not decoded (maps, numbers, types and garbage do not depend on it)");
 }
 
 const char *hr_mp_repr_name(enum hr_mp_repr r)
