@@ -1,5 +1,6 @@
 /* The tables rules may ask, each a thin view over what the session has computed. */
 #include "analyzer/model.h"
+#include "analyzer/model_get.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -16,29 +17,6 @@
         (ret_)->s = text_;                                                                                             \
         (ret_)->n = strlen(text_);                                                                                     \
     } while (0)
-
-static void num(struct hr_value *v, uint64_t n)
-{
-    v->kind = HR_V_NUM;
-    v->is_float = 0;
-    v->i = n > INT64_MAX ? INT64_MAX : (int64_t)n;
-}
-
-static void boolean(struct hr_value *v, bool b)
-{
-    v->kind = HR_V_BOOL;
-    v->b = b;
-}
-
-static void text(struct hr_value *v, const char *z)
-{
-    v->kind = HR_V_STR;
-    v->s = z;
-    v->n = strlen(z);
-}
-
-#define GET(name_) static void name_(void *ctx, uint64_t row, struct hr_value *ret)
-#define S ((struct hr_session *)ctx)
 
 static void type_value(struct hr_session *s, hr_type t, hr_id node, struct hr_value *ret)
 {

@@ -3,17 +3,13 @@
 
 #include "analyzer/growth.h"
 #include "analyzer/model.h"
+#include "analyzer/model_get.h"
 
 #define G ((const struct hr_growth *)ctx)
-#define GET(name_) static void name_(void *ctx, uint64_t row, struct hr_value *ret)
 #define OBJ HR_COST_TYPE
 
 static const char *one_image(void *ctx) { return ctx ? NULL : "it compares several images: heapray diff"; }
 
-static void num(struct hr_value *v, uint64_t n)
-{
-    *v = (struct hr_value){.kind = HR_V_NUM, .i = n > INT64_MAX ? INT64_MAX : (int64_t)n};
-}
 static void change(struct hr_value *v, uint64_t from, uint64_t to)
 {
     bool less = to < from;

@@ -3,11 +3,9 @@
 #include <string.h>
 
 #include "analyzer/model.h"
+#include "analyzer/model_get.h"
 #include "analyzer/runtimes/cpython/arrays.h"
 #include "analyzer/runtimes/cpython/ndarray.h"
-
-#define S ((struct hr_session *)ctx)
-#define GET(name_) static void name_(void *ctx, uint64_t row, struct hr_value *ret)
 
 static struct hr_py *python(struct hr_session *s)
 {
@@ -22,13 +20,7 @@ static const char *no_numpy(void *ctx)
     return why ? why : py && !hr_py_numpy_major(py) ? "the process had not loaded NumPy" : NULL;
 }
 
-static void num(struct hr_value *v, uint64_t n)
-{
-    *v = (struct hr_value){.kind = HR_V_NUM, .i = n > INT64_MAX ? INT64_MAX : (int64_t)n};
-}
 static void sint(struct hr_value *v, int64_t n) { *v = (struct hr_value){.kind = HR_V_NUM, .i = n}; }
-static void boolean(struct hr_value *v, bool b) { *v = (struct hr_value){.kind = HR_V_BOOL, .b = b}; }
-static void text(struct hr_value *v, const char *z) { *v = (struct hr_value){.kind = HR_V_STR, .s = z, .n = strlen(z)}; }
 static void name(struct hr_session *s, hr_str id, struct hr_value *ret)
 {
     if (id)

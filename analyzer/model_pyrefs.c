@@ -3,10 +3,8 @@
 #include <string.h>
 
 #include "analyzer/model.h"
+#include "analyzer/model_get.h"
 #include "analyzer/runtimes/cpython/audit.h"
-
-#define S ((struct hr_session *)ctx)
-#define GET(name_) static void name_(void *ctx, uint64_t row, struct hr_value *ret)
 
 static struct hr_py *python(struct hr_session *s) { return s->runtimes ? hr_runtimes_self(s->runtimes, "cpython") : NULL; }
 
@@ -21,19 +19,6 @@ static const struct hr_py_count *at(void *ctx, uint64_t row)
 {
     const struct hr_py_audit *a = audit(S);
     return row < a->surplus.n ? &a->surplus.v[row] : &a->deficit.v[row - a->surplus.n];
-}
-
-static void num(struct hr_value *v, uint64_t n)
-{
-    *v = (struct hr_value){.kind = HR_V_NUM, .i = n > INT64_MAX ? INT64_MAX : (int64_t)n};
-}
-
-static void text(struct hr_value *v, const char *z)
-{
-    if (z)
-        *v = (struct hr_value){.kind = HR_V_STR, .s = z, .n = strlen(z)};
-    else
-        *v = (struct hr_value){.kind = HR_V_UNKNOWN};
 }
 
 static uint64_t rows(void *ctx)

@@ -3,10 +3,8 @@
 #include <string.h>
 
 #include "analyzer/model.h"
+#include "analyzer/model_get.h"
 #include "analyzer/runtimes/cpython/tracemalloc.h"
-
-#define S ((struct hr_session *)ctx)
-#define GET(name_) static void name_(void *ctx, uint64_t row, struct hr_value *ret)
 
 static struct hr_py *python(struct hr_session *s)
 {
@@ -26,16 +24,6 @@ void hr_model_allocated_at(struct hr_session *s, uint32_t block, struct hr_value
     ret->kind = HR_V_UNKNOWN;
     if (py && hr_py_tracemalloc(py) == HR_OK && hr_py_allocated_at(py, block, b, sizeof b))
         *ret = (struct hr_value){.kind = HR_V_STR, .s = b, .n = strlen(b)};
-}
-
-static void num(struct hr_value *v, uint64_t n)
-{
-    *v = (struct hr_value){.kind = HR_V_NUM, .i = n > INT64_MAX ? INT64_MAX : (int64_t)n};
-}
-
-static void text(struct hr_value *v, const char *z)
-{
-    *v = (struct hr_value){.kind = HR_V_STR, .s = z, .n = strlen(z)};
 }
 
 static const char *type_name(struct hr_session *s, uint32_t t) { return hr_strs_get(s->strs, hr_py_type(python(s), t)->name); }

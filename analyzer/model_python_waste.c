@@ -4,12 +4,11 @@
 #include <string.h>
 
 #include "analyzer/model.h"
+#include "analyzer/model_get.h"
 #include "analyzer/runtimes/cpython/stacks.h"
 #include "analyzer/runtimes/cpython/tracemalloc.h"
 #include "analyzer/runtimes/cpython/waste.h"
 
-#define S ((struct hr_session *)ctx)
-#define GET(name_) static void name_(void *ctx, uint64_t row, struct hr_value *ret)
 #define NUM(name_, doc_, get_) {name_, HR_V_NUM, HR_COST_OBJECT, 0, doc_, get_, NULL, 0, NULL}
 #define BOOL(name_, doc_, get_) {name_, HR_V_BOOL, HR_COST_OBJECT, 0, doc_, get_, NULL, 0, NULL}
 #define STR(name_, doc_, get_) {name_, HR_V_STR, HR_COST_OBJECT, 0, doc_, get_, NULL, 0, NULL}
@@ -27,9 +26,6 @@ static struct hr_py_facts *facts(struct hr_session *s)
     return py ? py->facts : NULL;
 }
 
-static void num(struct hr_value *v, uint64_t n) { *v = (struct hr_value){.kind = HR_V_NUM, .i = n > INT64_MAX ? INT64_MAX : (int64_t)n}; }
-static void boolean(struct hr_value *v, bool b) { *v = (struct hr_value){.kind = HR_V_BOOL, .b = b}; }
-static void text(struct hr_value *v, const char *z) { *v = (struct hr_value){.kind = HR_V_STR, .s = z, .n = strlen(z)}; }
 static const char *type_name(struct hr_session *s, uint32_t t) { return hr_strs_get(s->strs, hr_py_type(python(s), t)->name); }
 static bool subject(struct hr_session *s, uint64_t at, uint32_t type, uint64_t *addr, char *buf, size_t cap)
 {
