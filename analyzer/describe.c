@@ -64,7 +64,7 @@ static void append_frame(struct hr_session *s, const struct hr_root *r, char *bu
 char *hr_describe_root(struct hr_session *s, const struct hr_root *r, char *buf, size_t cap)
 {
     const char *name = hr_strs_get(s->strs, r->name);
-    snprintf(buf, cap, "%s%s%s", hr_root_kind_name(r->kind), *name ? " " : "", name);
+    snprintf(buf, cap, "%s%s%s", hr_root_named(r) ? "" : hr_root_kind_name(r->kind), *name && !hr_root_named(r) ? " " : "", name);
     switch (r->kind) {
     case HR_ROOT_LOCAL:
     case HR_ROOT_STACK:
@@ -77,8 +77,6 @@ char *hr_describe_root(struct hr_session *s, const struct hr_root *r, char *buf,
         append_thread(s, r, buf, cap);
         break;
     case HR_ROOT_HANDLE:
-        if (*name)
-            snprintf(buf, cap, "%s", name);
         break;
     default:
         if (r->module < s->image.modules.n)
@@ -91,8 +89,7 @@ char *hr_describe_root(struct hr_session *s, const struct hr_root *r, char *buf,
 /* A root that a runtime made and named: "__main__", "frame f() at app.py:3, local rows". */
 static bool named_handle(struct hr_session *s, hr_id node)
 {
-    const struct hr_root *r = hr_node_is_root(s->heap, node) ? hr_node_root(s->heap, node) : NULL;
-    return r && r->kind == HR_ROOT_HANDLE && r->name;
+    return hr_node_is_root(s->heap, node) && hr_root_named(hr_node_root(s->heap, node));
 }
 
 struct edge_search {

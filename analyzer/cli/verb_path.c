@@ -101,7 +101,7 @@ static void expression(struct hr_cli *c, const struct found *f, uint32_t p)
     struct hr_session *s = c->s;
     char text[1024], how[600];
     hr_id root = f->node[p][0];
-    if (!hr_node_is_root(s->heap, root) || hr_node_root(s->heap, root)->kind != HR_ROOT_HANDLE || f->left_out[p] || f->len[p] > MAX_LINES)
+    if (!hr_node_is_root(s->heap, root) || !hr_root_named(hr_node_root(s->heap, root)) || f->left_out[p] || f->len[p] > MAX_LINES)
         return;
     hr_out_esc(&c->out, hr_describe_root(s, hr_node_root(s->heap, root), text, sizeof text));
     for (uint32_t i = 1; i + 1 < f->len[p]; i++)

@@ -116,7 +116,8 @@ struct hr_root {
     uint8_t kind;              /* enum hr_root_kind */
     uint8_t surety;            /* of its type */
     uint8_t reg;               /* REGISTER: DWARF number */
-    uint8_t weak;              /* 1: does not keep anything alive (shown in paths only) */
+    uint8_t weak : 1;          /* does not keep anything alive (shown in paths only) */
+    uint8_t space : 1;         /* a namespace of the program in its runtime: __main__ */
 };
 HR_VEC(hr_rootvec, struct hr_root)
 
@@ -236,6 +237,8 @@ static inline uint64_t hr_block_next(struct hr_block_iter *it)
 static inline hr_id hr_node_count(const struct hr_heap *h) { return h->n + (hr_id)h->roots.n; }
 static inline bool hr_node_is_root(const struct hr_heap *h, hr_id node) { return node >= h->n; }
 static inline const struct hr_root *hr_node_root(const struct hr_heap *h, hr_id node) { return &h->roots.v[node - h->n]; }
+/* A runtime made and named it: the programmer knows it by that name. */
+static inline bool hr_root_named(const struct hr_root *r) { return r->name && (r->kind == HR_ROOT_HANDLE || r->space); }
 uint64_t hr_node_addr(const struct hr_heap *h, hr_id node);
 uint64_t hr_node_size(const struct hr_heap *h, hr_id node);
 hr_type hr_node_type(const struct hr_heap *h, hr_id node);

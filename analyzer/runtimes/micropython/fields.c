@@ -91,10 +91,10 @@ bool hr_mp_field_name(const struct hr_mp *mp, hr_id id, uint32_t off, char *buf,
     }
 }
 
-static enum hr_status add_root(struct hr_mp *mp, uint64_t addr, uint64_t size, const char *name)
+static enum hr_status add_root(struct hr_mp *mp, uint64_t addr, uint64_t size, const char *name, bool space)
 {
     struct hr_root r = {.addr = addr, .size = size, .module = HR_NONE, .thread = HR_NONE, .frame = HR_NONE, .kind = HR_ROOT_GLOBAL,
-                        .surety = HR_SURE_EXACT};
+                        .surety = HR_SURE_EXACT, .space = space};
     HR_TRY(hr_strs_addz(mp->img->strs, name, &r.name));
     return hr_rootvec_push(&mp->heap->roots, r);
 }
@@ -115,10 +115,10 @@ enum hr_status hr_mp_roots(struct hr_mp *mp)
                 continue;
         }
         if (at > rest)
-            HR_TRY(add_root(mp, rest, at - rest, "mp_state_ctx"));
-        HR_TRY(add_root(mp, at, 4u * mp->word, name));
+            HR_TRY(add_root(mp, rest, at - rest, "mp_state_ctx", false));
+        HR_TRY(add_root(mp, at, 4u * mp->word, name, true));
         rest = at + 4u * mp->word;
         at = rest - mp->word;
     }
-    return mp->vm && rest < mp->root_hi ? add_root(mp, rest, mp->root_hi - rest, "mp_state_ctx") : HR_OK;
+    return mp->vm && rest < mp->root_hi ? add_root(mp, rest, mp->root_hi - rest, "mp_state_ctx", false) : HR_OK;
 }
