@@ -3,11 +3,11 @@
 #include <string.h>
 
 #include "analyzer/model.h"
+#include "analyzer/model_get.h"
+#include "analyzer/place.h"
 #include "analyzer/runtimes/rtos/rtos.h"
 #include "analyzer/survey.h"
 
-#define S ((struct hr_session *)ctx)
-#define GET(name_) static void name_(void *ctx, uint64_t row, struct hr_value *ret)
 #define OBJ HR_COST_OBJECT
 
 static const struct hr_survey *survey(struct hr_session *s)
@@ -17,35 +17,13 @@ static const struct hr_survey *survey(struct hr_session *s)
 
 static const char *no_machine(void *ctx) { return S->image.bare ? NULL : "the image is of a process, not of a machine without processes"; }
 
-static void num(struct hr_value *v, uint64_t n)
-{
-    *v = (struct hr_value){.kind = HR_V_NUM, .i = n > INT64_MAX ? INT64_MAX : (int64_t)n};
-}
-
-static void known(struct hr_value *v, uint64_t n)
-{
-    if (n == HR_NONE64)
-        v->kind = HR_V_UNKNOWN;
-    else
-        num(v, n);
-}
-
-static void text(struct hr_value *v, const char *z)
-{
-    if (z && *z)
-        *v = (struct hr_value){.kind = HR_V_STR, .s = z, .n = strlen(z)};
-    else
-        v->kind = HR_V_UNKNOWN;
-}
-
-static void flag(struct hr_value *v, bool b) { *v = (struct hr_value){.kind = HR_V_BOOL, .b = b}; }
-
 static const char *str(void *ctx, hr_str id) { return hr_strs_get(S->strs, id); }
+static void name(struct hr_value *v, const char *z) { text(v, *z ? z : NULL); }
 
 /* ---- stacks ---- */
 static const struct hr_survey_stack *stack(void *ctx, uint64_t row) { return &survey(S)->stacks.v[row]; }
 static uint64_t stacks_count(void *ctx) { return survey(S) ? survey(S)->stacks.n : 0; }
-GET(k_task) { text(ret, str(ctx, stack(ctx, row)->name)); }
+GET(k_task) { name(ret, str(ctx, stack(ctx, row)->name)); }
 GET(k_addr) { num(ret, stack(ctx, row)->lo); }
 GET(k_size) { num(ret, stack(ctx, row)->hi - stack(ctx, row)->lo); }
 GET(k_left) { known(ret, stack(ctx, row)->unused); }
@@ -59,9 +37,9 @@ GET(k_now)
     const struct hr_survey_stack *k = stack(ctx, row);
     known(ret, k->sp >= k->lo && k->sp <= k->hi ? k->hi - k->sp : HR_NONE64);
 }
-GET(k_fill) { flag(ret, stack(ctx, row)->how == HR_FILL_PATTERN); }
-GET(k_bounded) { flag(ret, stack(ctx, row)->limit); }
-GET(k_overflow) { flag(ret, stack(ctx, row)->overflow); }
+GET(k_fill) { boolean(ret, stack(ctx, row)->how == HR_FILL_PATTERN); }
+GET(k_bounded) { boolean(ret, stack(ctx, row)->limit); }
+GET(k_overflow) { boolean(ret, stack(ctx, row)->overflow); }
 GET(k_state)
 {
     const struct hr_task *t = hr_rtos_of_thread(S->rtos, stack(ctx, row)->thread);
@@ -92,7 +70,7 @@ static uint64_t regions_count(void *ctx) { return survey(S) ? survey(S)->regions
 GET(r_addr) { num(ret, region(ctx, row)->addr); }
 GET(r_size) { num(ret, region(ctx, row)->size); }
 GET(r_kind) { text(ret, hr_survey_kind_name(region(ctx, row)->kind)); }
-GET(r_name) { text(ret, str(ctx, region(ctx, row)->name)); }
+GET(r_name) { name(ret, str(ctx, region(ctx, row)->name)); }
 GET(r_used) { known(ret, region(ctx, row)->used); }
 static const struct hr_attr region_attrs[] = {
     {"addr", HR_V_NUM, OBJ, 0, "where it begins", r_addr, NULL, 0, NULL},
@@ -105,9 +83,9 @@ static const struct hr_attr region_attrs[] = {
 /* ---- variables ---- */
 static const struct hr_survey_symbol *symbol(void *ctx, uint64_t row) { return &survey(S)->symbols.v[row]; }
 static uint64_t symbols_count(void *ctx) { return survey(S) ? survey(S)->symbols.n : 0; }
-GET(y_name) { text(ret, str(ctx, symbol(ctx, row)->name)); }
-GET(y_module) { text(ret, str(ctx, symbol(ctx, row)->module)); }
-GET(y_file) { text(ret, str(ctx, symbol(ctx, row)->file)); }
+GET(y_name) { name(ret, str(ctx, symbol(ctx, row)->name)); }
+GET(y_module) { name(ret, str(ctx, symbol(ctx, row)->module)); }
+GET(y_file) { name(ret, str(ctx, symbol(ctx, row)->file)); }
 GET(y_addr) { num(ret, symbol(ctx, row)->addr); }
 GET(y_size) { num(ret, symbol(ctx, row)->size); }
 GET(y_kind) { text(ret, hr_survey_kind_name(symbol(ctx, row)->kind)); }
@@ -129,7 +107,7 @@ static const struct hr_attr symbol_attrs[] = {
 /* ---- source files ---- */
 static const struct hr_survey_module *module(void *ctx, uint64_t row) { return &survey(S)->modules.v[row]; }
 static uint64_t modules_count(void *ctx) { return survey(S) ? survey(S)->modules.n : 0; }
-GET(m_name) { text(ret, str(ctx, module(ctx, row)->name)); }
+GET(m_name) { name(ret, str(ctx, module(ctx, row)->name)); }
 GET(m_static) { num(ret, module(ctx, row)->stat); }
 GET(m_bytes) { num(ret, module(ctx, row)->bytes); }
 GET(m_symbols) { num(ret, module(ctx, row)->symbols); }
@@ -142,55 +120,22 @@ static const struct hr_attr module_attrs[] = {
 
 /* ---- requests that would fail ---- */
 
-/* Bytes that an arena can still grow by: never written memory right behind it, for heaps that ask for more (newlib, picolibc). */
-static uint64_t room(struct hr_session *s, uint32_t arena)
-{
-    const struct hr_survey *v = survey(s);
-    const char *name = s->heap->allocators.v[s->heap->arenas.v[arena].allocator].name;
-    uint64_t best = 0;
-    if (!v || (strncmp(name, "newlib", 6) && strncmp(name, "picolibc", 8)))
-        return 0;
-    for (size_t i = 0; i + 1 < v->regions.n; i++) {
-        const struct hr_survey_region *r = &v->regions.v[i];
-        if (r->kind == HR_SV_HEAP && r->region != HR_NONE && s->heap->regions.v[r->region].arena == arena && r[1].kind == HR_SV_UNUSED &&
-            r[1].addr == r->addr + r->size)
-            best = hr_max(best, r[1].size);
-    }
-    return best;
-}
-
-/* The smallest size in use at least twice (or `least` times) for which all free bytes of the arena would do and no piece does. */
-static const struct hr_size_class *refused(struct hr_session *s, uint32_t arena)
-{
-    enum { LEAST = 2 };
-    const struct hr_size_class *best = NULL;
-    const struct hr_arena *a = &s->heap->arenas.v[arena];
-    uint64_t more = room(s, arena);
-    for (size_t i = 0; s->frag && i < s->frag->classes.n; i++) {
-        const struct hr_size_class *k = &s->frag->classes.v[i];
-        if (k->arena == arena && k->used >= LEAST && k->size > a->largest_free && k->size > more && k->size <= a->free_bytes &&
-            (!best || k->size < best->size))
-            best = k;
-    }
-    return best;
-}
-
 /* Rows are the arenas: which of them refuse is asked by the rule. */
 static uint64_t squeezed_count(void *ctx) { return survey(S) ? S->heap->arenas.n : 0; }
-GET(q_arena) { text(ret, str(ctx, S->heap->arenas.v[row].name)); }
+GET(q_arena) { name(ret, str(ctx, S->heap->arenas.v[row].name)); }
 GET(q_allocator) { text(ret, S->heap->allocators.v[S->heap->arenas.v[row].allocator].name); }
 GET(q_free) { num(ret, S->heap->arenas.v[row].free_bytes); }
 GET(q_largest) { num(ret, S->heap->arenas.v[row].largest_free); }
 GET(q_mapped) { num(ret, S->heap->arenas.v[row].mapped); }
-GET(q_room) { num(ret, room(S, (uint32_t)row)); }
+GET(q_room) { num(ret, hr_place_room(S, (uint32_t)row)); }
 GET(q_request)
 {
-    const struct hr_size_class *k = refused(S, (uint32_t)row);
+    const struct hr_size_class *k = hr_place_refused(S, (uint32_t)row);
     known(ret, k ? k->size : HR_NONE64);
 }
 GET(q_blocks)
 {
-    const struct hr_size_class *k = refused(S, (uint32_t)row);
+    const struct hr_size_class *k = hr_place_refused(S, (uint32_t)row);
     known(ret, k ? k->used : HR_NONE64);
 }
 static const struct hr_attr squeezed_attrs[] = {
@@ -207,7 +152,7 @@ static const struct hr_attr squeezed_attrs[] = {
 
 /* ---- of the whole ---- */
 static void kind(void *ctx, enum hr_survey_kind k, struct hr_value *ret) { known(ret, survey(S) ? survey(S)->kind_bytes[k] : HR_NONE64); }
-static void g_bare(void *ctx, struct hr_value *ret) { flag(ret, S->image.bare); }
+static void g_bare(void *ctx, struct hr_value *ret) { boolean(ret, S->image.bare); }
 static void g_ram(void *ctx, struct hr_value *ret) { known(ret, survey(S) ? survey(S)->captured - survey(S)->kind_bytes[HR_SV_CODE] : HR_NONE64); }
 static void g_static(void *ctx, struct hr_value *ret) { kind(ctx, HR_SV_STATIC, ret); }
 static void g_unused(void *ctx, struct hr_value *ret) { kind(ctx, HR_SV_UNUSED, ret); }

@@ -120,6 +120,7 @@ void hr_session_close(struct hr_session *s)
     hr_survey_destroy(s->survey);
     hr_frag_destroy(s->frag);
     hr_owners_destroy(s->owners);
+    hr_free(s->place);
     hr_typerowvec_deinit(&s->hist);
     hr_cyclevec_deinit(&s->cycles);
     hr_u32vec_deinit(&s->cycle_members);

@@ -61,6 +61,7 @@ struct hr_session {
     struct hr_frag *frag;
     struct hr_survey *survey;      /* survey.h */
     struct hr_owners *owners;      /* owners.h */
+    struct hr_place *place;        /* place.h, of the request that the image itself tells of */
     char error[512];               /* why the last stage failed, a sentence */
 };
 
@@ -111,6 +112,8 @@ char *hr_describe_shape(struct hr_session *s, hr_id block, char *buf, size_t cap
 /* Shortest path from a strong root, root first; HR_ABSENT when none. Builds the reverse graph on first use. */
 enum hr_status hr_session_path(struct hr_session *s, hr_id node, const struct hr_bits *banned, uint32_t *path, uint32_t cap,
                                uint32_t *len_ret) HR_MUST;
+/* That path in a line: "__main__['keep'].items[3]", "global g_log in fw.elf .head .next"; "nothing holds it". */
+char *hr_session_way(struct hr_session *s, hr_id node, char *buf, size_t cap);
 const char *hr_base_name(const char *path);
 /* What an address is, for humans: "48-byte block …", "in global g_x", "code of foo() + 12", "not in the image". */
 char *hr_describe_addr(struct hr_session *s, uint64_t addr, char *buf, size_t cap);

@@ -1,5 +1,6 @@
 /* Paths from roots, spelled. */
 #include <stdio.h>
+#include <string.h>
 
 #include "analyzer/finding/finding.h"
 #include "analyzer/model.h"
@@ -14,7 +15,7 @@ static bool is_root(void *ctx, uint32_t node)
 static bool is_named_root(void *ctx, uint32_t node)
 {
     const struct hr_heap *h = ctx;
-    return is_root(ctx, node) && hr_node_root(h, node)->kind == HR_ROOT_HANDLE && hr_node_root(h, node)->name;
+    return is_root(ctx, node) && hr_root_named(hr_node_root(h, node));
 }
 
 static bool any_named(struct hr_heap *h)
@@ -35,6 +36,32 @@ enum hr_status hr_session_path(struct hr_session *s, hr_id node, const struct hr
             return st;
     }
     return hr_graph_path(s->rev, node, is_root, s->heap, banned, path, cap, len_ret);
+}
+
+char *hr_session_way(struct hr_session *s, hr_id node, char *buf, size_t cap)
+{
+    enum { MOST = 12, HEAD = 5, TAIL = 3 };
+    uint32_t path[MOST], len;
+    enum hr_status st = hr_session_path(s, node, NULL, path, MOST, &len);
+    if (st != HR_OK && st != HR_LIMIT) {
+        snprintf(buf, cap, st == HR_ABSENT ? "nothing holds it" : "unknown");
+        return buf;
+    }
+    uint32_t n = hr_min(len, MOST);
+    bool whole = len <= HEAD + TAIL + 1;
+    hr_describe_type(s, path[0], buf, cap);
+    for (uint32_t i = 0; i + 1 < n; i++) {
+        size_t at = strlen(buf);
+        char edge[200];
+        if (!whole && i >= HEAD && i + 1 + TAIL < n)
+            continue;
+        if (!whole && i + 1 + TAIL == n)
+            at += (size_t)snprintf(buf + at, cap - at, " ... ");
+        hr_describe_edge(s, path[i], path[i + 1], edge, sizeof edge, NULL);
+        if (at < cap)
+            snprintf(buf + at, cap - at, "%s%s", edge[0] && !i && !hr_root_named(hr_node_root(s->heap, path[0])) ? " " : "", edge);
+    }
+    return buf;
 }
 
 enum hr_status hr_trace_to(struct hr_session *s, hr_id node, struct hr_hopvec *out)

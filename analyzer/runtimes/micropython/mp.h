@@ -46,8 +46,6 @@ struct hr_mp_after {
     uint64_t total, free_now, free_then, longest_now, longest_then; /* all areas together; runs do not cross areas */
     uint64_t garbage, finalisers;  /* finalisers: pieces of garbage that have one */
     uint64_t largest;              /* the largest allocation alive */
-    uint64_t request;              /* as large as that: what the program is known to ask for */
-    uint64_t window, window_bytes, window_live; /* where `request` bytes would fit with the fewest bytes in the way */
     bool exact;                    /* as hr_mp_gc.exact */
 };
 
@@ -194,8 +192,10 @@ void hr_mp_check(struct hr_mp *mp); /* needs heap->closed */
 /* ---- behind a collection (after.c) ---- */
 /* Computed once; HR_ABSENT: no state structure. */
 enum hr_status hr_mp_after(struct hr_mp *mp, struct hr_mp_after *ret) HR_MUST;
-/* The next live allocation in the window from *at on (start with after->window); HR_NONE at its end. */
-hr_id hr_mp_pin(const struct hr_mp *mp, const struct hr_mp_after *after, uint64_t *at);
+
+/* ---- requests that failed (failed.c) ---- */
+/* The largest one that a MemoryError in the heap tells of, and where that is; 0 none. */
+uint64_t hr_mp_failed_request(const struct hr_mp *mp, uint64_t *error_ret);
 
 /* ---- mem_info (info.c) ---- */
 struct hr_mp_info { uint64_t blocks, used, free, one, two, max_block, max_free; };
