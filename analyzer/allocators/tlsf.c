@@ -1,11 +1,14 @@
-/* TLSF 3.1 (Matthew Conte's), found by the shape of its control block.
+/* TLSF 3.1 (Matthew Conte's), and Espressif's fork of it without ESP-IDF around it, found by the shape of the control block.
  *
  * control_t: a null block {prev_phys, size, next_free, prev_free}, whose links are overwritten in passing; u32 fl_bitmap; u32
  * sl_bitmap[FL]; block *blocks[FL][32], where an empty list leads to the null block; FL is 24 with 32-bit words, 25 with 64.
  * The pool of tlsf_create_with_pool() follows. Its first block begins one word before it: {prev_phys (only when the one before
  * is free, and then in that one's last word), size with free in bit 0 and previous-free in bit 1}, then the user's bytes; free:
  * next_free, prev_free. The next block begins one word before the end of the size; size 0 ends the pool.
- * Layout: tlsf.c of version 3.1; ESP-IDF's fork is esp_heap.c's. */
+ * Espressif's fork (CircuitPython 9 and later has it on all boards) sizes its tables by the memory: behind the null block come u32
+ * {fl_index_count:5, fl_index_shift:3, fl_index_max:6, sl_index_count:6, ...}, size_t size of it all, u32 fl_bitmap, sl_bitmap*, blocks*;
+ * its sizes are multiples of 4 on every machine.
+ * Layout: tlsf.c of version 3.1, and of the fork's branch idf in 2024; ESP-IDF's own heaps are esp_heap.c's. */
 #include <stdio.h>
 
 #include "analyzer/allocators/embedded.h"
@@ -14,6 +17,7 @@ enum { SL = 32, FREE = 1, PREV_FREE = 2, FLAGS = 3, MAX_POOLS = 16 };
 
 struct pool {
     uint64_t control, start, end; /* [start, end): from the first size word to the end block's */
+    bool fork;
     uint32_t arena;
 };
 
@@ -24,32 +28,49 @@ struct tlsf {
     uint32_t npools;
 };
 
-static unsigned nfl(const struct hr_image *img) { return img->word == 8 ? 25 : 24; }
-static uint64_t maps_at(const struct hr_image *img) { return 4u * img->word; }
-static uint64_t lists_at(const struct hr_image *img)
-{
-    uint64_t end = maps_at(img) + 4u * (1 + nfl(img)), w = img->word;
-    return (end + w - 1) & ~(w - 1);
-}
-static uint64_t control_size(const struct hr_image *img) { return lists_at(img) + (uint64_t)nfl(img) * SL * img->word; }
+/* Where the tables of a control block lie, from its start. */
+struct form { unsigned nfl, nsl; uint64_t map, maps, lists, size; };
 
-/* Is p, with all bytes of a control block behind it, one that lies at `at`? Bitmaps and lists have to agree throughout. */
-static bool control(const struct hr_image *img, const uint8_t *p, uint64_t at)
+static struct form own_form(const struct hr_image *img)
+{
+    uint64_t w = img->word;
+    struct form f = {.nfl = w == 8 ? 25 : 24, .nsl = SL, .map = 4 * w, .maps = 4 * w + 4};
+    f.lists = (f.maps + 4ull * f.nfl + w - 1) & ~(w - 1);
+    f.size = f.lists + (uint64_t)f.nfl * SL * w;
+    return f;
+}
+
+/* The fork's control block says it itself. */
+static bool fork_form(const struct hr_image *img, const uint8_t *p, size_t n, uint64_t at, struct form *f)
 {
     unsigned w = img->word;
     bool big = img->big;
-    uint32_t fl = hr_load32(p + maps_at(img), big);
-    for (unsigned i = 0; i < nfl(img); i++) {
-        uint32_t sl = hr_load32(p + maps_at(img) + 4 * (1 + i), big);
+    uint64_t head = 9ull * w; /* five words behind the null block: each number has a word of its own room */
+    uint32_t bits = hr_load32(p + 4 * w, big);
+    *f = (struct form){.nfl = big ? bits >> 27 : bits & 31, .nsl = big ? bits >> 12 & 63 : bits >> 14 & 63, .map = 6ull * w, .maps = head};
+    f->lists = (head + 4ull * f->nfl + w - 1) & ~(w - 1ull);
+    f->size = head + 4ull * f->nfl + (uint64_t)f->nfl * f->nsl * w;
+    return f->nfl && (f->nsl == 8 || f->nsl == 16 || f->nsl == 32) && f->lists + (uint64_t)f->nfl * f->nsl * w <= n &&
+           hr_word_load(p + 5 * w, w, big) == f->size && hr_word_load(p + 7 * w, w, big) == at + head && hr_word_load(p + 8 * w, w, big) == at + f->lists;
+}
+
+/* Is p, with all bytes of a control block behind it, one that lies at `at`? Bitmaps and lists have to agree throughout. */
+static bool control(const struct hr_image *img, const uint8_t *p, uint64_t at, const struct form *f)
+{
+    unsigned w = img->word;
+    bool big = img->big;
+    uint32_t fl = hr_load32(p + f->map, big);
+    for (unsigned i = 0; i < f->nfl; i++) {
+        uint32_t sl = hr_load32(p + f->maps + 4ull * i, big);
         if ((fl >> i & 1) != (sl != 0))
             return false;
-        for (unsigned k = 0; k < SL; k++) {
-            uint64_t head = hr_word_load(p + lists_at(img) + ((uint64_t)i * SL + k) * w, w, big);
-            if ((sl >> k & 1) != (head != at) || !head || head & (w - 1))
+        for (unsigned k = 0; k < f->nsl; k++) {
+            uint64_t head = hr_word_load(p + f->lists + ((uint64_t)i * f->nsl + k) * w, w, big);
+            if ((sl >> k & 1) != (head != at) || !head || head & 3)
                 return false;
         }
     }
-    return !(fl >> nfl(img));
+    return !(fl >> f->nfl);
 }
 
 static void damage(const struct tlsf *t, struct hr_arena *row, const char *code, uint64_t at, const char *what)
@@ -59,12 +80,12 @@ static void damage(const struct tlsf *t, struct hr_arena *row, const char *code,
 }
 
 /* The pool's end: where blocks lead, as far as they make sense. */
-static uint64_t pool_end(const struct hr_image *img, uint64_t start)
+static uint64_t pool_end(const struct hr_image *img, uint64_t start, bool fork)
 {
-    uint64_t at = start, size, w = img->word;
+    uint64_t at = start, size, w = img->word, align = fork ? 4 : w;
     for (uint32_t n = 0; n < HR_EMB_MAX_CHUNKS && hr_image_word(img, at, &size); n++) {
         size &= ~(uint64_t)FLAGS;
-        if (!size || size & (w - 1) || size > (1ull << 32) || !hr_image_peek(img, at + size, 1).n)
+        if (!size || size & (align - 1) || size > (1ull << 32) || !hr_image_peek(img, at + size, 1).n)
             break;
         at += w + size;
     }
@@ -98,23 +119,36 @@ static enum hr_status walk(void *self, uint64_t cookie, struct hr_builder *b)
     return HR_OK;
 }
 
+/* How many bytes the control block at p is long; 0: there is none. */
+static uint64_t look(const struct hr_image *img, const uint8_t *p, size_t n, uint64_t at, bool *fork_ret)
+{
+    struct form f = own_form(img);
+    unsigned w = img->word;
+    /* 3.1: the list of the largest blocks is empty wherever memory is less than a gigabyte */
+    *fork_ret = false;
+    if (n >= f.size && hr_word_load(p + f.size - w, w, img->big) == at && control(img, p, at, &f))
+        return f.size;
+    *fork_ret = true; /* next_free of the null block leads to itself */
+    return n >= 10u * w && hr_word_load(p + 2 * w, w, img->big) == at && fork_form(img, p, n, at, &f) && control(img, p, at, &f) ? f.size : 0;
+}
+
 static enum hr_status search(struct tlsf *t)
 {
     const struct hr_image *img = t->img;
-    uint64_t need = control_size(img), w = img->word;
+    uint64_t w = img->word;
     for (size_t s = 0; s < img->segs.n; s++) {
         const struct hr_segment *seg = &img->segs.v[s];
         uint64_t off = -seg->addr & (w - 1);
-        for (; seg->flags & HR_SEG_W && seg->bytes.n >= need && off <= seg->bytes.n - need && t->npools < MAX_POOLS; off += w) {
+        for (; seg->flags & HR_SEG_W && off < seg->bytes.n && t->npools < MAX_POOLS; off += w) {
             uint64_t at = seg->addr + off;
+            bool fork;
             if (off >= w && hr_word_load(seg->bytes.p + off - w, (unsigned)w, img->big) == at) /* heap_data: ESP-IDF's, see esp_heap.c */
                 continue;
-            /* the list of the largest blocks is empty wherever memory is less than a gigabyte */
-            if (hr_word_load(seg->bytes.p + off + need - w, (unsigned)w, img->big) != at || !control(img, seg->bytes.p + off, at))
+            uint64_t need = look(img, seg->bytes.p + off, (size_t)(seg->bytes.n - off), at, &fork);
+            if (!need)
                 continue;
-            uint64_t start = at + need;
-            t->pool[t->npools++] = (struct pool){.control = at, .start = start, .end = pool_end(img, start)};
-            off += need;
+            t->pool[t->npools++] = (struct pool){.control = at, .start = at + need, .end = pool_end(img, at + need, fork), .fork = fork};
+            off += (need & ~(w - 1)) - w;
         }
     }
     return t->npools ? HR_OK : HR_ABSENT;
@@ -122,16 +156,17 @@ static enum hr_status search(struct tlsf *t)
 
 static enum hr_status declare(struct tlsf *t, struct hr_allocator_in *in)
 {
-    struct hr_allocator_info info = {.name = "TLSF", .version = "3.1", .stat_in_use = HR_NONE64, .stat_free = HR_NONE64};
+    struct hr_allocator_info info = {.name = "TLSF", .stat_in_use = HR_NONE64, .stat_free = HR_NONE64};
     uint16_t id;
+    snprintf(info.version, sizeof info.version, "%s", t->pool[0].fork ? "Espressif's" : "3.1");
     snprintf(info.evidence, sizeof info.evidence, "a control block at 0x%llx whose bitmaps and lists agree", (unsigned long long)t->pool[0].control);
-    HR_TRY(hr_builder_allocator(in->builder, &info, (uint8_t)__builtin_ctz(t->img->word), &id));
+    HR_TRY(hr_builder_allocator(in->builder, &info, t->pool[0].fork ? 2 : (uint8_t)__builtin_ctz(t->img->word), &id));
     for (uint32_t i = 0; i < t->npools; i++) {
         struct pool *p = &t->pool[i];
         struct hr_arena a = {.allocator = id, .addr = p->control};
         HR_TRY(hr_strs_addf(t->img->strs, &a.name, "TLSF (0x%llx)", (unsigned long long)p->control));
         HR_TRY(hr_builder_arena(in->builder, &a, &p->arena));
-        HR_TRY(hr_builder_own(in->builder, p->control, control_size(t->img)));
+        HR_TRY(hr_builder_own(in->builder, p->control, p->start - p->control));
         if (p->end > p->start)
             HR_TRY(hr_builder_region(in->builder, p->start, p->end - p->start, p->arena, walk, t, i));
         else

@@ -138,6 +138,7 @@ enum hr_status hr_mp_collect(struct hr_mp *mp, struct hr_mp_gc *ret)
     hr_mp_mark_words(&k, mp->root_lo, mp->root_hi);
     hr_mp_mark_pystack(&k, mp->root_lo);
     hr_mp_mark_regions(&k);
+    hr_mp_mark_permanent(&k);
     hr_mp_mark_stacks(&k, ret);
     drain(&k);
     hr_u32vec_deinit(&k.todo);

@@ -140,6 +140,20 @@ static void mp_edges(void *self, hr_id node, struct hr_edgebuf *out)
     }
 }
 
+/* A block of another allocator that the heap lies in: CircuitPython 9 and later takes it from the port's own heap. */
+static enum hr_status name_hosts(struct hr_mp *mp)
+{
+    struct hr_heap *h = mp->heap;
+    for (size_t i = 0; i < h->regions.n; i++) {
+        const struct hr_region *r = &h->regions.v[i];
+        if (r->host == HR_NONE || !hr_mpy_area_at(&mp->m, r->addr))
+            continue;
+        HR_TRY(hr_types_add_runtime(mp->in.types, mp->circuit ? "CircuitPython heap" : "MicroPython heap", 0, &h->type[r->host]));
+        h->evidence[r->host] = HR_EV_RUNTIME;
+    }
+    return HR_OK;
+}
+
 static enum hr_status mp_classify(void *self)
 {
     struct hr_mp *mp = self;
@@ -156,7 +170,7 @@ static enum hr_status mp_classify(void *self)
         h->evidence[i] = HR_EV_RUNTIME;
         h->owner[i] = mp->owner[i];
     }
-    return HR_OK;
+    return name_hosts(mp);
 }
 
 /* What the collector would free is held by nothing that counts, whatever words in static data or the C stack's dead part say. */

@@ -178,6 +178,7 @@ enum hr_status hr_mp_collect(struct hr_mp *mp, struct hr_mp_gc *ret) HR_MUST;
 struct hr_mp_marker { struct hr_mp *mp; struct hr_bits *live; struct hr_u32vec todo; enum hr_status st; };
 void hr_mp_mark_word(struct hr_mp_marker *k, uint64_t w);
 void hr_mp_mark_words(struct hr_mp_marker *k, uint64_t lo, uint64_t hi);
+void hr_mp_mark_permanent(struct hr_mp_marker *k); /* circuit.c */
 /* stacks.c */
 void hr_mp_find_stack(struct hr_mp *mp);
 void hr_mp_mark_pystack(struct hr_mp_marker *k, uint64_t dict_locals);
