@@ -6,7 +6,8 @@
  * z_heap: chunk 0's header (8 bytes), number of the end chunk, bits of the buckets that are not empty, with
  * CONFIG_SYS_HEAP_RUNTIME_STATS three sums, then the buckets: the first chunk of those of 2^i to 2^(i+1)-1 usable units.
  * k_malloc() puts the address of its k_heap in front of what it returns; with CONFIG_SYS_HEAP_CANARIES (4.4) a unit at the end of
- * every chunk is the heap's own.
+ * every chunk is the heap's own. malloc() asks for the alignment of the largest type, and behind a header of 4 bytes that is 4 bytes
+ * further on (lib/libc/minimal, lib/libc/common).
  * Layout: lib/heap/heap.h of Zephyr 2.5 to 4.x; up to 2.4 (lib/os/heap.h) the two sizes are the other way round. */
 #include <stdio.h>
 #include <string.h>
@@ -22,7 +23,7 @@ enum {
 struct zheap {
     uint64_t base, owner;  /* owner: struct sys_heap, 0 not found */
     uint32_t end, buckets_at, nbuckets;
-    bool wide, swapped, stats;
+    bool wide, swapped, stats, malloc; /* malloc: the C library's */
     uint32_t trail;        /* units at a chunk's end that are the heap's own: 1 with canaries */
     uint32_t arena;
 };
@@ -30,6 +31,7 @@ struct zheap {
 struct zephyr {
     const struct hr_image *img;
     struct hr_notes *notes;
+    struct hr_types *types; /* during open only */
     struct zheap heap[MAX_HEAPS];
     uint32_t n;
     struct hr_fuel look;
@@ -130,6 +132,9 @@ static enum hr_status emit(const struct zephyr *z, const struct zheap *h, uint32
     if (used && h->owner && bytes > z->img->word && hr_image_word(z->img, at, &v) && v == h->owner) {
         at += z->img->word; /* k_malloc */
         bytes -= z->img->word;
+    } else if (used && h->malloc && !h->wide && bytes > 4) {
+        at += 4;
+        bytes -= 4;
     }
     return bytes ? hr_emit(b, at, bytes, used ? HR_USED : HR_FREE) : HR_OK;
 }
@@ -280,6 +285,14 @@ static uint64_t look(void *ctx, uint64_t at, const uint8_t *p, size_t n)
     return 0;
 }
 
+/* The C library's heap is given its memory by sys_heap_init(), which keeps no more than where it begins. */
+static bool is_malloc(struct zephyr *z, uint64_t at)
+{
+    uint64_t off;
+    const struct hr_sym *s = hr_sym_at(z->types, at, &off);
+    return s && !off && !strcmp(s->name, "z_malloc_heap");
+}
+
 /* struct sys_heap {z_heap, memory, bytes}: who owns which heap. */
 static uint64_t look_owner(void *ctx, uint64_t at, const uint8_t *p, size_t n)
 {
@@ -292,6 +305,10 @@ static uint64_t look_owner(void *ctx, uint64_t at, const uint8_t *p, size_t n)
         uint64_t end = (mem + bytes - header(h)) & ~(uint64_t)(UNIT - 1);
         if (base == h->base && base - mem < UNIT && end == place(h, h->end))
             h->owner = at;
+        if (base == h->base && is_malloc(z, at)) {
+            h->owner = at;
+            h->malloc = true;
+        }
     }
     return 0;
 }
@@ -329,6 +346,7 @@ static enum hr_status open(struct hr_allocator_in *in, void **self_ret)
         return HR_NOMEM;
     z->img = in->image;
     z->notes = in->notes;
+    z->types = in->types;
     z->look = hr_fuel(16 << 20);
     hr_emb_search(z->img, UNIT, 32, look, z);
     if (z->n)

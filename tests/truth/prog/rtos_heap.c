@@ -8,7 +8,11 @@
 #ifndef CANARY
 #define CANARY 0
 #endif
-enum { ALIGN = 8, HEAD = 8, LEAST = 16 };
+#ifdef __riscv
+enum { ALIGN = 16, HEAD = 16, LEAST = 32, ROOM = 9000 }; /* portBYTE_ALIGNMENT of the ports */
+#else
+enum { ALIGN = 8, HEAD = 8, LEAST = 16, ROOM = 6000 };
+#endif
 #define IN_USE 0x80000000u
 
 struct block { struct block *next; size_t size; };
@@ -31,7 +35,7 @@ struct region { uint8_t *start; size_t bytes; };
 static uint8_t area[7000];
 static const struct region regions[] = {{area + 3, 1490}, {area + 1601, 4990}, {0, 0}};
 #else
-static uint8_t ucHeap[6000];
+static uint8_t ucHeap[ROOM];
 #endif
 
 static struct block *coded(struct block *p) { return (struct block *)((uintptr_t)p ^ xHeapCanary); }

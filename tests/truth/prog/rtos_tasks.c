@@ -16,6 +16,11 @@
 #if KERNEL == 1
 struct mallinfo own_mallinfo(void);
 #endif
+#ifdef __riscv
+enum { CONTEXT = 128 }; /* bytes on the stack of a task that was switched away */
+#else
+enum { CONTEXT = 64 };
+#endif
 enum { MAIN_STACK = 1536 };
 #ifndef DEEPEST
 #define DEEPEST 264
@@ -186,8 +191,25 @@ static void *control_block(const char *name, unsigned state, unsigned priority, 
 }
 #elif KERNEL == 2
 enum { FILL = 0xaa };
+#ifdef __riscv
+struct _callee_saved { unsigned long sp, ra, s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11; };
+#define SAVED_SP sp
+#else
 struct _callee_saved { uint32_t v1, v2, v3, v4, v5, v6, v7, v8, psp; };
-struct _thread_base { void *qnode_dlist[2]; void *pended_on; uint8_t user_options, thread_state; int8_t prio; uint8_t sched_locked; uint32_t order_key; };
+#define SAVED_SP psp
+#endif
+struct link { struct link *next, *prev; };
+struct _timeout { struct link node; void (*fn)(struct _timeout *); int32_t dticks; };
+struct _thread_base {
+    void *qnode_dlist[2];
+    void *pended_on;
+    uint8_t user_options, thread_state;
+    int8_t prio;
+    uint8_t sched_locked;
+    uint32_t order_key;
+    struct _timeout timeout;
+};
+struct link timeout_list = {&timeout_list, &timeout_list};
 struct _thread_stack_info { uintptr_t start; size_t size, delta; };
 struct k_thread {
     struct _thread_base base;
@@ -202,20 +224,39 @@ struct k_thread {
 struct _cpu { uint32_t nested; char *irq_stack; struct k_thread *current, *idle_thread; void *misc; };
 struct z_kernel { struct _cpu cpus[1]; void *ready_q[3]; struct k_thread *threads; };
 struct z_kernel _kernel;
-static void kernel(void) {}
+/* For debuggers: version, current thread, threads, entry, next thread, state, options, priority, stack pointer, name */
+const size_t _kernel_thread_info_offsets[] = {
+    1, offsetof(struct _cpu, current), offsetof(struct z_kernel, threads), offsetof(struct k_thread, entry), offsetof(struct k_thread, next_thread),
+    offsetof(struct _thread_base, thread_state), offsetof(struct _thread_base, user_options), offsetof(struct _thread_base, prio),
+    offsetof(struct k_thread, callee_saved.SAVED_SP), offsetof(struct k_thread, name), 0xffffffff, 0xffffffff, 0xffffffff,
+};
+const uint8_t _kernel_thread_info_size_t_size = sizeof(size_t);
+static void kernel(void) { __asm__ volatile("" : : "r"(_kernel_thread_info_offsets), "r"(&_kernel_thread_info_size_t_size)); }
 static void *control_block(const char *name, unsigned state, unsigned priority, uint32_t *stack, size_t size, uint32_t *sp, int fixed)
 {
     static const uint8_t states[] = {0x80, 0x80, 2, 16, 8, 2};
     static struct k_thread threads[8];
     static unsigned used;
     struct k_thread *t = fixed ? &threads[used++] : take(sizeof *t);
+#ifdef __riscv
+    t->callee_saved.sp = (unsigned long)(sp + CONTEXT / 4);
+    t->callee_saved.ra = (unsigned long)work; /* it called the kernel itself */
+    memset(sp, FILL, CONTEXT);
+#else
     t->callee_saved.psp = (uint32_t)(sp + 8); /* r4 to r11 lie in the structure */
     memcpy(&t->callee_saved, sp, 32);
     memset(sp, FILL, 32);
+#endif
     t->base.thread_state = states[state];
+    if (state == 5) { /* asleep: suspended until its time has come */
+        t->base.thread_state = 16;
+        t->base.timeout.node = (struct link){&timeout_list, timeout_list.prev};
+        timeout_list.prev->next = &t->base.timeout.node;
+        timeout_list.prev = &t->base.timeout.node;
+    }
     t->base.prio = (int8_t)priority;
     strncpy(t->name, name, sizeof t->name - 1);
-    t->stack_info = (struct _thread_stack_info){(uintptr_t)stack, size, 0};
+    t->stack_info = (struct _thread_stack_info){(uintptr_t)stack, size, 16};
     t->next_thread = _kernel.threads;
     _kernel.threads = t;
     if (!state)
@@ -268,9 +309,22 @@ static __attribute__((noinline)) void task(const char *name, unsigned state, uns
                                            int fixed)
 {
     uint8_t *top = (uint8_t *)stack + size;
+    deep += CONTEXT - 64;
     memset(stack, FILL, size);
     for (uint32_t *p = (uint32_t *)(top - deep); (uint8_t *)p < top; p++)
         *p = 0x1000 + (uint32_t)priority;
+#ifdef __riscv
+    /* FreeRTOS 11.3: {mepc, mstatus, ra, x5 ..., nesting}; ThreadX: {1, s11 ..., ra, -, mepc} */
+    uint32_t *sp = (uint32_t *)(top - live) - CONTEXT / 4, *frame = sp + CONTEXT / 4 - 8;
+    for (int i = 0; i < CONTEXT / 4; i++)
+        sp[i] = 0x40 + (uint32_t)i;
+    sp[0] = KERNEL == 3 ? 1 : (uint32_t)work;
+    sp[1] = KERNEL == 3 ? 0x51 : 0x1880;
+    sp[KERNEL == 3 ? 28 : 2] = (uint32_t)work;
+    sp[30] = KERNEL == 3 ? (uint32_t)work : 1;
+    if (KERNEL == 1) /* 31 words: sp is one word above a CONTEXT */
+        memmove(sp + 1, sp, 31 * 4), sp++;
+#else
     uint32_t *frame = (uint32_t *)(top - live) - 8, *sp = frame - 8;
     for (int i = 0; i < 8; i++)
         sp[i] = 0x40 + (uint32_t)i;
@@ -280,6 +334,7 @@ static __attribute__((noinline)) void task(const char *name, unsigned state, uns
 #endif
     const uint32_t pushed[8] = {1, 2, 3, 4, 12, (uint32_t)work, at & ~1u, 0x01000000};
     memcpy(frame, pushed, sizeof pushed);
+#endif
     if (live > 16) {
         struct note *kept = take(sizeof *kept), *lost = take(sizeof *lost);
         uintptr_t v = (uintptr_t)lost;
@@ -332,10 +387,10 @@ struct mallinfo late_mallinfo(void)
     said("main", control_block("main", 0, 4, (uint32_t *)low, MAIN_STACK, (uint32_t *)low + 8, 1), 0, 4, low, MAIN_STACK);
     task("fixed", 5, 2, fixed_stack, sizeof fixed_stack, 200, 48, 1);
     task("idle", 1, 0, idle_stack, sizeof idle_stack, 100, 8, 0);
-    task("reader", 2, 3, take(520), 520, 300, 120, 0);
+    task("reader", 2, 3, take(528), 528, 300, 120, 0);
     task("sleeper", 3, 1, take(400), 400, 160, 40, 0);
 #if KERNEL == 1 && !SQUEEZE
-    task("notified", NOTIFIED, 2, take(280), 280, 152, 60, 0);
+    task("notified", NOTIFIED, 2, take(288), 288, 152, 60, 0);
 #endif
     task("goner", 4, 1, take(256), 256, 120, 8, 0);
 #if OVERRUN
