@@ -318,7 +318,7 @@ GET(a_overhead) { num(ret, arena(ctx, row)->overhead_bytes); }
 GET(a_corrupt) { boolean(ret, arena(ctx, row)->corrupt); }
 GET(a_runs) { num(ret, farena(ctx, row)->free_runs); }
 GET(a_run_bytes) { num(ret, farena(ctx, row)->run_bytes); }
-GET(a_largest) { num(ret, hr_max(farena(ctx, row)->largest_run, farena(ctx, row)->top_bytes)); }
+GET(a_largest) { num(ret, hr_max(hr_max(farena(ctx, row)->largest_run, farena(ctx, row)->gap_bytes), farena(ctx, row)->top_bytes)); }
 GET(a_top) { num(ret, farena(ctx, row)->top_bytes); }
 GET(a_releasable) { num(ret, farena(ctx, row)->releasable); }
 GET(a_whole_pages) { num(ret, farena(ctx, row)->whole_pages); }

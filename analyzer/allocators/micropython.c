@@ -90,7 +90,7 @@ static enum hr_status declare(struct micropython *a, struct hr_image *img, struc
         hr_str name;
         say_missing(img, ar);
         HR_TRY(hr_strs_addf(img->strs, &name, "micropython area %u (0x%llx)", i, (unsigned long long)ar->pool));
-        HR_TRY(hr_builder_arena(b, &(struct hr_arena){.name = name, .allocator = id, .addr = ar->at}, &a->arena[i]));
+        HR_TRY(hr_builder_arena(b, &(struct hr_arena){.name = name, .allocator = id, .addr = ar->at, .middle = ar->long_lived}, &a->arena[i]));
         if (ar->mended) {
             hr_note_at(a->notes, HR_NOTE_DAMAGE, "heap.corrupt.micropython_area", ar->mended, "the word at 0x%llx contradicts the others that describe the "
                        "heap: it is read as they say it has to be", (unsigned long long)ar->mended);

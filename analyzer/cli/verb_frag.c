@@ -84,6 +84,7 @@ static void frag_json(struct hr_cli *c, const struct hr_place *place)
         hr_json_num(&j, "releasable", f->releasable);
         hr_json_num(&j, "whole_pages", f->whole_pages);
         hr_json_num(&j, "top_bytes", f->top_bytes);
+        hr_json_num(&j, "gap_bytes", f->gap_bytes);
         if (f->top_pin != HR_NONE)
             hr_json_addr(&j, "top_pin", hr_block_addr(s->heap, f->top_pin));
         else
@@ -144,6 +145,9 @@ static void text_arena(struct hr_cli *c, size_t i)
         hr_outf(o, ") between live blocks:\n");
         text_pins(c, f);
     }
+    if (f->gap_bytes)
+        hr_outf(o, "    %s free in one piece in the middle: what lives long was placed from the end\n      downwards, from 0x%llx on; both parts grow into it\n",
+                hr_cli_bytes(c, f->gap_bytes), (unsigned long long)a->middle);
     if (f->top_bytes) {
         hr_outf(o, trims ? "    top: %s free at the end" : "    %s free at the end", hr_cli_bytes(c, f->top_bytes));
         if (trims)

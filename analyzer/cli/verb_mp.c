@@ -119,6 +119,18 @@ static void map_text(struct hr_cli *c, const struct hr_mp *mp, const struct hr_m
     }
 }
 
+/* CircuitPython up to 8: two parts that grow towards each other, so that the longest free run is the gap between them. */
+static void long_lived_text(struct hr_cli *c, const struct hr_mp *mp, const struct hr_mpy_area *a)
+{
+    uint64_t from = (a->long_lived - a->pool) / a->block, n = hr_mpy_blocks(a), gap = 0, used = 0;
+    while (gap < from && hr_mpy_kind(&mp->m, a, from - 1 - gap) == HR_MPY_FREE)
+        gap++;
+    for (uint64_t b = from; b < n; b++)
+        used += hr_mpy_kind(&mp->m, a, b) != HR_MPY_FREE;
+    hr_outf(&c->out, "what lives long: at the end from 0x%llx on, %llu blocks, %llu in use; in front of it a gap of %llu\n", (unsigned long long)a->long_lived,
+            (unsigned long long)(n - from), (unsigned long long)used, (unsigned long long)gap);
+}
+
 static void info_text(struct hr_cli *c, const struct hr_mp *mp)
 {
     struct hr_out *o = &c->out;
@@ -135,6 +147,8 @@ static void info_text(struct hr_cli *c, const struct hr_mp *mp)
                 a->finalisers ? "; with finalisers" : "");
         hr_outf(o, "1-blocks: %llu, 2-blocks: %llu, largest: %llu blocks, longest free run: %llu blocks\n", (unsigned long long)n.one,
                 (unsigned long long)n.two, (unsigned long long)n.max_block, (unsigned long long)n.max_free);
+        if (a->long_lived)
+            long_lived_text(c, mp, a);
         map_text(c, mp, a);
     }
     hr_cli_text_notes(c);

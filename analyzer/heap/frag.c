@@ -77,9 +77,13 @@ static enum hr_status close_run(struct work *w, uint32_t region, uint64_t end, h
         return HR_OK;
     uint32_t arena = w->h->regions.v[region].arena;
     struct hr_frag_arena *a = &w->f->arenas.v[arena];
+    uint64_t middle = w->h->arenas.v[arena].middle;
+    bool gap = after != HR_NONE && o->start < middle && middle <= end;
     struct hr_run r = {.addr = o->start, .size = end - o->start, .arena = arena, .blocks = o->blocks,
-                       .before = o->before, .after = after, .top = after == HR_NONE};
-    if (r.top) {
+                       .before = o->before, .after = after, .top = after == HR_NONE || gap};
+    if (gap) {
+        a->gap_bytes += r.size;
+    } else if (r.top) {
         a->top_bytes += r.size;
         a->releasable += whole_pages(w, arena, o->start, end);
         a->top_pin = o->before;

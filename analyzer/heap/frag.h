@@ -12,7 +12,7 @@ struct hr_run {
     uint32_t arena;
     uint32_t blocks;
     hr_id before, after;   /* live neighbours, HR_NONE at the region's edges */
-    bool top;              /* ends its region: what the allocator could trim */
+    bool top;              /* ends its region: what the allocator could trim; or lies between two parts that grow */
 };
 HR_VEC(hr_runvec, struct hr_run)
 
@@ -30,6 +30,7 @@ struct hr_frag_arena {
     uint64_t run_bytes;
     uint64_t largest_run;
     uint64_t top_bytes;    /* run at the end */
+    uint64_t gap_bytes;    /* run in front of hr_arena.middle, likewise no hole */
     uint64_t releasable;   /* whole pages of top that trimming would give back now; 0 for an allocator that does not trim */
     uint64_t whole_pages;  /* whole free pages inside runs (madvise could give back), likewise */
     hr_id top_pin;         /* the live block right below top (or the region's end), HR_NONE */

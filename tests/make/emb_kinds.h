@@ -39,6 +39,7 @@ static const struct kind kinds[] = {
     {"ESP-IDF 5.1, comprehensive poisoning", mk_esp_tlsf, {.word = 4, .unit = 4, .least = 16, .head = 16, .poison = 2}},
     {"ESP-IDF 5.1, tracked", mk_esp_tlsf, {.word = 4, .unit = 4, .least = 16, .head = 8, .flavour = 4}},
     {"ESP-IDF 5.1, tracked and poisoned", mk_esp_tlsf, {.word = 4, .unit = 4, .least = 16, .head = 20, .flavour = 4, .poison = 1}},
+    {"Espressif's TLSF alone", mk_esp_tlsf, {.word = 4, .unit = 4, .least = 16, .head = 4, .flavour = 16}},
     {"ESP-IDF 4.4", mk_esp_tlsf, {.word = 4, .unit = 4, .least = 16, .head = 4, .flavour = 1, .width = 12}},
     {"ESP-IDF 5.0, poison with owner", mk_esp_tlsf, {.word = 4, .unit = 4, .least = 16, .head = 20, .flavour = 9, .width = 15, .poison = 1}},
     {"ESP-IDF 4.2", mk_esp_old, {.word = 4, .unit = 4, .least = 8, .head = 4}},

@@ -57,7 +57,7 @@ void mk_threadx(struct mk_emb *e);  /* width of ULONG */
 void mk_threadx_blocks(struct mk_emb *e);
 void mk_zephyr(struct mk_emb *e);   /* width 2 or 4; flavour bit 0: sums, bit 1: a k_heap in front, bit 2: sizes swapped (2.4), bit 3: canaries */
 /* ESP-IDF; poison 1 light, 2 comprehensive; flavour bit 2: the task in front of the program's bytes (5.1), bit 3: in the poison (5.0) */
-void mk_esp_tlsf(struct mk_emb *e); /* flavour bit 0: `width` first-level lists, as with 4.3 to 5.0 */
+void mk_esp_tlsf(struct mk_emb *e); /* flavour bit 0: `width` first-level lists, as with 4.3 to 5.0; bit 4: TLSF without multi_heap */
 void mk_esp_old(struct mk_emb *e);
 void mk_zephyr_slab(struct mk_emb *e); /* flavour 0: since 3.5, 1: before; width: words of the lock */
 

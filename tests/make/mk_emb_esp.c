@@ -43,6 +43,7 @@ void mk_esp_tlsf(struct mk_emb *e)
     unsigned nfl = fixed ? e->width : fls_of(e->total + 600) + 1 - shift + 1;
     uint64_t sl = control + (fixed ? 20 : 36), lists = sl + 4 * nfl, first = lists + 4ull * nfl * nsl, end = first + e->total + 4, free = 0;
     uint64_t bits[32] = {0}, top = 0, prev_free = 0;
+    bool bare = e->flavour & 16; /* Espressif's TLSF alone */
     mk_emb_begin(e, 0x480);
     e->heap = first;
     mk_emb_fill(e, info, 0, (size_t)(first - info));
@@ -93,6 +94,8 @@ void mk_esp_tlsf(struct mk_emb *e)
         mk_emb_set(e, control + 28, sl, 4);
         mk_emb_set(e, control + 32, lists, 4);
     }
+    if (bare)
+        return;
     mk_emb_set(e, info + 4, free, 4);
     mk_emb_set(e, info + 8, free / 2, 4);
     mk_emb_set(e, info + 12, end - control, 4);

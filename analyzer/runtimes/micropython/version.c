@@ -10,7 +10,9 @@
 static bool circuit_fits(const struct hr_mp *mp, unsigned major)
 {
     const struct hr_mpy_area *a = &mp->m.area[0];
-    return a->long_lived ? major >= 2 && major <= 8 : major >= (a->scanned ? 10 : 9) && major < 100;
+    if (mp->pair_names)
+        return major == 7 || major == 8;
+    return a->long_lived ? major >= 2 && major <= 6 : major >= (a->scanned ? 10 : 9) && major < 100;
 }
 
 /* The first text in the image that follows `mark` and is a version that may be. */
@@ -31,7 +33,7 @@ static bool find_banner(struct hr_mp *mp, const char *mark, bool circuit)
                 continue;
             for (size_t i = 0; i < 2 && v[i] >= '0' && v[i] <= '9'; i++)
                 major = major * 10 + (unsigned)(v[i] - '0');
-            if (circuit && !circuit_fits(mp, major))
+            if (circuit && (!circuit_fits(mp, major) || left - n < 5 || memcmp(v + n, " on 2", 5)))
                 continue; /* what somebody wrote about another one */
             memcpy(mp->version, v, n);
             mp->version[n] = 0;
