@@ -61,6 +61,7 @@ static enum hr_status find_all(struct hr_mp *mp)
     enum hr_status st = hr_mp_find_pools(mp);
     hr_mp_find_flavour(mp);
     if (st == HR_OK) {
+        hr_mp_find_version(mp);
         hr_mp_find_repr(mp);
         st = hr_mp_find_types(mp);
     }

@@ -86,6 +86,7 @@ struct hr_mp {
     struct hr_mp_after after;
     bool circuit;                  /* CircuitPython */
     char version[64];              /* "1.9.2", "1.20 or later"; CircuitPython's own: "9.2.9" */
+    bool version_said;             /* by the image's own text */
 };
 
 static inline uint64_t hr_mp_word(const struct hr_mp *mp, uint64_t addr)

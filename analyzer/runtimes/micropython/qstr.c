@@ -6,7 +6,8 @@
 
 #include "analyzer/runtimes/micropython/mp.h"
 
-enum { MIN_LEN = 20, MAX_LEN = 1 << 16, MAX_TEXT = 512, CHECKED = 40, MAX_TRIES = 100000 /* words that look like a first pool; real images have a handful */ };
+enum { MIN_LEN = 20, MAX_LEN = 1 << 16, MAX_TEXT = 512, CHECKED = 40, MAX_TRIES = 100000 /* words that look like a first pool; real images have a handful */,
+       MAX_COPIES = 8 /* each costs a search of all memory for who names it */ };
 
 static uint64_t hash_of(const uint8_t *p, size_t n, unsigned bytes)
 {
@@ -111,9 +112,37 @@ static bool try_forms(struct hr_mp *mp, uint64_t at)
     return false;
 }
 
+/* Does a word hold this address? The next pool names each pool, the interpreter's state the newest: what nobody names is a copy, such as the
+ * beginning of the variables that the last page of the code holds as well. */
+static bool named(const struct hr_mp *mp, uint64_t addr)
+{
+    const struct hr_image *img = mp->img;
+    unsigned w = mp->word;
+    for (size_t s = 0; s < img->segs.n; s++) {
+        const struct hr_segment *seg = &img->segs.v[s];
+        for (size_t off = (size_t)(-seg->addr & (w - 1u)); off + w <= seg->bytes.n; off += w)
+            if (hr_word_load(seg->bytes.p + off, w, img->big) == addr)
+                return true;
+    }
+    return false;
+}
+
+/* The first one found stays when none is named: the image may end in front of who does it. */
+struct choice { struct hr_mp best; bool any; unsigned tries; };
+
+static bool settle(struct choice *c, const struct hr_mp *mp, uint64_t addr)
+{
+    bool sure = c->tries++ >= MAX_COPIES || named(mp, addr);
+    if (!c->any || sure)
+        c->best = *mp;
+    c->any = true;
+    return sure;
+}
+
 /* {0, 0, small, some, …} at a word of any segment. */
 static bool find_root(struct hr_mp *mp)
 {
+    struct choice c = {.any = false};
     const struct hr_image *img = mp->img;
     unsigned w = mp->word, tries = 0;
     uint64_t sorted = img->big ? 1 : 1ull << (8 * w - 1);
@@ -125,11 +154,13 @@ static bool find_root(struct hr_mp *mp)
             if (len < MIN_LEN || len > MAX_LEN || hr_word_load(p, w, img->big) || hr_word_load(p + w, w, img->big) & ~sorted)
                 continue;
             uint64_t alloc = hr_word_load(p + 2 * w, w, img->big);
-            if (alloc && alloc <= MAX_LEN && tries++ < MAX_TRIES && try_forms(mp, seg->addr + off))
+            if (alloc && alloc <= MAX_LEN && tries++ < MAX_TRIES && try_forms(mp, seg->addr + off) && settle(&c, mp, seg->addr + off))
                 return true;
         }
     }
-    return false;
+    if (c.any)
+        *mp = c.best;
+    return c.any;
 }
 
 /* The pool whose `prev` is the last one found. */
@@ -137,14 +168,15 @@ static bool find_next(struct hr_mp *mp)
 {
     const struct hr_image *img = mp->img;
     const struct hr_mp_pool *last = &mp->pool[mp->npools - 1];
-    unsigned w = mp->word;
+    unsigned w = mp->word, n = mp->npools;
+    struct choice c = {.any = false};
     for (size_t s = 0; s < img->segs.n; s++) {
         const struct hr_segment *seg = &img->segs.v[s];
         for (size_t off = (size_t)(-seg->addr & (w - 1u)); off + 5u * w <= seg->bytes.n; off += w) {
             if (hr_word_load(seg->bytes.p + off, w, img->big) != last->addr)
                 continue;
             struct hr_mp_pool p = read_pool(mp, seg->addr + off);
-            if (mp->npools == 1 && mp->img->big && p.base >> 1 == last->len) {
+            if (n == 1 && mp->img->big && p.base >> 1 == last->len) {
                 mp->sorted_bit = true; /* the second pool tells */
                 p.base >>= 1;
             }
@@ -157,11 +189,16 @@ static bool find_next(struct hr_mp *mp)
                 good = entry_ok(mp, &p, i, &strong);
             if (!good)
                 continue;
-            mp->pool[mp->npools++] = p;
-            return true;
+            mp->pool[n] = p;
+            mp->npools = n + 1;
+            if (settle(&c, mp, p.addr))
+                return true;
+            mp->npools = n;
         }
     }
-    return false;
+    if (c.any)
+        *mp = c.best;
+    return c.any;
 }
 
 enum hr_status hr_mp_find_pools(struct hr_mp *mp)

@@ -68,12 +68,12 @@ void hr_mp_find_version(struct hr_mp *mp)
     const struct hr_mpy_area *a = &mp->m.area[0];
     if (mp->circuit) {
         snprintf(mp->version, sizeof mp->version, "%s", mp->pair_names ? "7 or 8" : a->long_lived ? "8 or earlier" : a->scanned ? "10 or later" : "9 or later");
-        if (!find_banner(mp, "Adafruit CircuitPython ", true) && !find_banner(mp, "CircuitPython ", true))
-            find_banner(mp, "MicroPython ", true); /* its unix port until 8 */
+        mp->version_said = find_banner(mp, "Adafruit CircuitPython ", true) || find_banner(mp, "CircuitPython ", true) ||
+                           find_banner(mp, "MicroPython ", true); /* its unix port until 8 */
         return;
     }
     snprintf(mp->version, sizeof mp->version, "%s", mp->slots || a->gap ? "1.20 or later" : mp->split_names ? "1.19" : "1.18 or earlier");
-    find_banner(mp, "MicroPython v", false);
+    mp->version_said = find_banner(mp, "MicroPython v", false);
 }
 
 const char *hr_mp_flavour(const struct hr_mp *mp) { return mp->circuit ? "CircuitPython" : "MicroPython"; }

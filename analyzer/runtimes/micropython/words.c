@@ -100,6 +100,16 @@ static bool is_name_entry(const struct hr_mp *mp, const struct hr_segment *seg, 
     return v.what == HR_MPW_QSTR && v.u && v.u < mp->nqstr && hr_mp_qstr(mp, v.u, text, sizeof text) && *text;
 }
 
+/* A name's word of the older form is that of another name in the newer one, so that a version that the image states decides: they
+ * changed with 1.13. Pools of 1.19 had the newer one in any case. */
+static bool of_version(const struct hr_mp *mp, enum hr_mp_repr r)
+{
+    bool old = r == HR_MP_A_OLD || r == HR_MP_B_OLD || r == HR_MP_C_OLD, recent = r == HR_MP_A || r == HR_MP_B || r == HR_MP_C;
+    if (mp->split_names)
+        return !old;
+    return !mp->version_said || !(hr_mp_at_least(mp, 1, 13) ? old : recent);
+}
+
 /* Every module's table has the key __name__ with a name as its value, in ROM too: in which representation is that there most often? */
 void hr_mp_find_repr(struct hr_mp *mp)
 {
@@ -115,7 +125,7 @@ void hr_mp_find_repr(struct hr_mp *mp)
                     n[r] += is_name_entry(mp, seg, off, r, q);
     }
     for (unsigned r = HR_MP_A_OLD; r < HR_MP_NREPR; r++)
-        if (n[r] > best && !(mp->split_names && (r == HR_MP_A_OLD || r == HR_MP_B_OLD || r == HR_MP_C_OLD))) { /* 1.19 had the newer ones */
+        if (n[r] > best && of_version(mp, r)) {
             best = n[r];
             mp->repr = r;
         }
