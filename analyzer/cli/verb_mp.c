@@ -51,6 +51,10 @@ static void area_json(struct hr_json *j, const struct hr_mp *mp, const struct hr
         hr_json_addr(j, "scanned", a->scanned);
     if (a->long_lived)
         hr_json_addr(j, "long_lived", a->long_lived);
+    if (a->weakrefs) {
+        hr_json_addr(j, "weakref_table", a->weakrefs);
+        hr_json_num(j, "weakref_objects", hr_mp_weak_objects(mp, a));
+    }
     hr_json_str(j, "map", map);
     hr_json_end(j);
 }
@@ -145,6 +149,8 @@ static void info_text(struct hr_cli *c, const struct hr_mp *mp)
         hr_outf(o, "\nArea at 0x%llx: total %llu, used %llu, free %llu bytes; blocks of %u%s\n", (unsigned long long)a->pool,
                 (unsigned long long)(n.blocks * a->block), (unsigned long long)(n.used * a->block), (unsigned long long)(n.free * a->block), a->block,
                 a->finalisers ? "; with finalisers" : "");
+        if (a->weakrefs)
+            hr_outf(o, "objects with weak references: %llu\n", (unsigned long long)hr_mp_weak_objects(mp, a));
         hr_outf(o, "1-blocks: %llu, 2-blocks: %llu, largest: %llu blocks, longest free run: %llu blocks\n", (unsigned long long)n.one,
                 (unsigned long long)n.two, (unsigned long long)n.max_block, (unsigned long long)n.max_free);
         if (a->long_lived)
@@ -270,6 +276,8 @@ static void after_text(struct hr_cli *c, const struct hr_mp_after *a)
                 hr_cli_bytes(c, a->free_now), hr_cli_bytes(c, a->longest_then), hr_cli_bytes(c, a->longest_now));
     if (a->finalisers)
         hr_outf(&c->out, "%s of them with a finaliser that has yet to run\n", hr_cli_count(c, a->finalisers));
+    if (a->weakrefs)
+        hr_outf(&c->out, "%s of them with weak references, which call back then\n", hr_cli_count(c, a->weakrefs));
 }
 
 static void gc_print(struct hr_cli *c, struct hr_mp *mp, const struct hr_mp_gc *g)
@@ -299,6 +307,7 @@ static void gc_print(struct hr_cli *c, struct hr_mp *mp, const struct hr_mp_gc *
     hr_json_num(&j, "free_after", after.free_then);
     hr_json_num(&j, "longest_free_after", after.longest_then);
     hr_json_num(&j, "finalisers", after.finalisers);
+    hr_json_num(&j, "weakrefs", after.weakrefs);
     hr_json_bool(&j, "exact", g->exact);
     hr_json_str(&j, "stack", g->stack);
     hr_json_addr(&j, "roots", mp->root_lo);
@@ -362,6 +371,8 @@ static void object_json(struct listing *l, hr_id id, uint64_t addr, const char *
     hr_json_str(j, "value", *value ? value : NULL);
     num_or_null(j, "len", hr_mp_len(l->mp, addr, t));
     num_or_null(j, "allocated", hr_mp_allocated(l->mp, addr, t));
+    if (l->mp->m.area[0].weakrefs)
+        hr_json_num(j, "weakrefs", hr_mp_weak_count(l->mp, id));
     hr_json_end(j);
 }
 

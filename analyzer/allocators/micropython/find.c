@@ -21,7 +21,7 @@ static bool relations(const struct hr_image *img, const uint64_t *w, unsigned ex
             return false;
         tables = w[2 + i] + bits;
     }
-    *a = (struct hr_mpy_area){.table = w[0], .table_len = n, .finalisers = extra ? w[2] : 0, .pool = pool, .end = end,
+    *a = (struct hr_mpy_area){.table = w[0], .table_len = n, .finalisers = extra ? w[2] : 0, .weakrefs = extra > 1 ? w[3] : 0, .pool = pool, .end = end,
                               .block = (uint32_t)size, .gap = extra && w[2] == w[0] + n + 1};
     return tables <= pool && pool - tables <= size * 4 + SLACK * img->word;
 }
@@ -52,6 +52,7 @@ static void settle(const struct hr_mpy *m, struct hr_mpy_area *a, const uint64_t
     uint64_t next, last = extra ? w[1 + extra] : 0;
     if (last && mostly_set(m, a, last)) {
         a->scanned = last;
+        a->weakrefs = 0;
         a->finalisers = extra > 1 ? w[2] : 0;
     }
     if (extra < 2 && hr_image_word(m->image, a->at + (4ull + extra) * m->image->word, &next) && next >= a->pool && next <= a->end && !(next & (a->block - 1)))

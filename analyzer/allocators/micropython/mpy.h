@@ -19,6 +19,7 @@ struct hr_mpy_area {
     uint64_t finalisers;       /* bit table, 0 none */
     uint64_t scanned;          /* bit table: a clear bit's allocation is not scanned (CircuitPython 10), 0 none */
     uint64_t long_lived;       /* from here to `end` lies what lives long (CircuitPython 4 to 8), 0: no such part */
+    uint64_t weakrefs;         /* bit table of the objects that have weak references (1.29), 0 none */
     uint64_t pool, end;
     uint32_t block;            /* bytes of a block */
     uint64_t mended;           /* address of the one word of the description that the others prove wrong, 0 none */

@@ -43,6 +43,7 @@ static void sweep_area(struct sweep *s, const struct hr_mpy_area *a)
             block_free(s, a, 1, true);
         else if (n && k == HR_MPY_HEAD && dies(s->mp, s->gc, a, b)) {
             s->ret->finalisers += has_finaliser(s->mp, a, b);
+            s->ret->weakrefs += hr_mp_has_weak(s->mp, a, b);
             block_free(s, a, n, false);
         } else {
             s->now = s->then = 0;

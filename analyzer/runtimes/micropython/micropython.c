@@ -25,6 +25,7 @@ static void mp_close(void *self)
         return;
     hr_mptypevec_deinit(&mp->types);
     hr_map_deinit(&mp->type_at);
+    hr_map_deinit(&mp->weak);
     hr_free(mp->object);
     hr_free(mp->role);
     hr_free(mp->owner);
@@ -101,6 +102,7 @@ static enum hr_status mp_open(struct hr_runtime_in *in, void **self_ret, char *v
     mp->word = mp->ow = in->image->word;
     mp->wide_align = strcmp(in->image->arch->name, "i386") ? 8 : 4;
     hr_map_init(&mp->type_at, 1 << 17);
+    hr_map_init(&mp->weak, (uint64_t)in->heap->n + 1);
     enum hr_status st = hr_mpy_find(in->image, true, &mp->m);
     if (st == HR_OK)
         st = find_all(mp);

@@ -17,6 +17,7 @@ enum hr_mp_kind {
     HR_MPK_OBJECT, HR_MPK_TYPE, HR_MPK_TUPLE, HR_MPK_LIST, HR_MPK_DICT, HR_MPK_SET, HR_MPK_STR, HR_MPK_INT, HR_MPK_FLOAT, HR_MPK_COMPLEX,
     HR_MPK_ARRAY, HR_MPK_MEMORYVIEW, HR_MPK_CLOSURE, HR_MPK_FUNCTION, HR_MPK_GENERATOR, HR_MPK_MODULE, HR_MPK_BOUND, HR_MPK_EXCEPTION,
     HR_MPK_INSTANCE, HR_MPK_NONE, HR_MPK_BOOL, HR_MPK_RANGE, HR_MPK_SLICE, HR_MPK_TRACEBACK, HR_MPK_DEQUE, HR_MPK_VIEW, HR_MPK_CELL,
+    HR_MPK_REF,
 };
 
 /* Which letter mem_info(1) prints for a block that begins with this type's address; 'h' for all others. */
@@ -39,12 +40,13 @@ enum { HR_MP_MAX_POOLS = 64 /* each dynamic pool doubles */ };
 /* Why an allocation without a type word exists. */
 enum hr_mp_role { HR_MPR_NONE, HR_MPR_ITEMS, HR_MPR_TABLE, HR_MPR_SET_TABLE, HR_MPR_TEXT, HR_MPR_DIGITS, HR_MPR_BUFFER, HR_MPR_MEMBERS,
                   HR_MPR_TRACEBACK, HR_MPR_CODE, HR_MPR_CONSTANTS, HR_MPR_POOL, HR_MPR_CHUNK, HR_MPR_CONTEXT, HR_MPR_RAW_CODE,
-                  HR_MPR_FRAME, HR_MPR_ARGUMENTS, HR_MPR_MOUNT, HR_MPR_REGION, HR_MPR_PART, HR_MPR_NROLES };
+                  HR_MPR_FRAME, HR_MPR_ARGUMENTS, HR_MPR_MOUNT, HR_MPR_REGION, HR_MPR_PART, HR_MPR_WEAK, HR_MPR_NROLES };
 
 /* The heap behind a collection; all in bytes. */
 struct hr_mp_after {
     uint64_t total, free_now, free_then, longest_now, longest_then; /* all areas together; runs do not cross areas */
     uint64_t garbage, finalisers;  /* finalisers: pieces of garbage that have one */
+    uint64_t weakrefs;             /* pieces of garbage with weak references, which then are dead and call back */
     uint64_t largest;              /* the largest allocation alive */
     bool exact;                    /* as hr_mp_gc.exact */
 };
@@ -79,6 +81,7 @@ struct hr_mp {
     uint8_t *role;                 /* per block without a type word: enum hr_mp_role */
     hr_id *owner;                  /* of such a block; HR_NONE: outside the heap or unknown */
     hr_type *role_row;
+    struct hr_map weak;            /* of blocks with weak references: how many */
     uint64_t vm;                   /* where the state structure holds the newest qstr pool, 0 unknown */
     uint64_t root_lo, root_hi;     /* the words that the collector scans */
     uint64_t stack_top;
@@ -165,6 +168,13 @@ void hr_mp_claim_rest(struct hr_mp *mp); /* rest.c */
 /* The object a class with a base in C is built around: its word, 0 none. */
 uint64_t hr_mp_inner(const struct hr_mp *mp, uint64_t obj, uint32_t type);
 bool hr_mp_has_method(const struct hr_mp *mp, uint64_t type, const char *name); /* of the program's classes, not of those in C */
+
+/* ---- weak references (weak.c) ---- */
+enum hr_status hr_mp_find_weak(struct hr_mp *mp) HR_MUST;
+bool hr_mp_has_weak(const struct hr_mp *mp, const struct hr_mpy_area *a, uint64_t block); /* says its bit */
+uint32_t hr_mp_weak_count(const struct hr_mp *mp, hr_id id);                              /* refs and finalizes to it, 0 none or unknown */
+uint64_t hr_mp_weak_objects(const struct hr_mp *mp, const struct hr_mpy_area *a);         /* how many objects have some */
+uint64_t hr_mp_weak_target(const struct hr_mp *mp, uint64_t ref);                         /* of a ref or finalize; 0: it is dead */
 
 /* ---- state and collector (collect.c) ---- */
 void hr_mp_find_state(struct hr_mp *mp);

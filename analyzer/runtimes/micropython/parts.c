@@ -12,7 +12,7 @@ const char *hr_mp_role_name(enum hr_mp_role r)
         [HR_MPR_TRACEBACK] = "traceback", [HR_MPR_CODE] = "bytecode", [HR_MPR_CONSTANTS] = "constants", [HR_MPR_POOL] = "qstr pool",
         [HR_MPR_CHUNK] = "qstr data", [HR_MPR_CONTEXT] = "module context", [HR_MPR_RAW_CODE] = "raw code",
         [HR_MPR_FRAME] = "frame", [HR_MPR_ARGUMENTS] = "thread arguments", [HR_MPR_MOUNT] = "mount", [HR_MPR_REGION] = "machine code region",
-        [HR_MPR_PART] = "part of an object",
+        [HR_MPR_PART] = "part of an object", [HR_MPR_WEAK] = "weakref table",
     };
     return names[r];
 }
@@ -246,6 +246,7 @@ enum hr_status hr_mp_find_objects(struct hr_mp *mp)
     memset(mp->owner, 0xff, ((size_t)n + 1) * sizeof *mp->owner);
     memset(mp->role, 0, (size_t)n + 1);
     claim_all(mp);
+    HR_TRY(hr_mp_find_weak(mp));
     hr_mp_claim_rest(mp);
     return HR_OK;
 }

@@ -98,7 +98,7 @@ static bool claim_held(struct hr_mp *mp, hr_id id, uint64_t at)
 static bool claims_all(const struct hr_mp *mp, hr_id id)
 {
     const struct hr_mp_type *t = mp->object[id] == HR_NONE ? NULL : &mp->types.v[mp->object[id]];
-    return mp->role[id] == HR_MPR_PART || (t && t->kind == HR_MPK_OBJECT && !t->in_heap);
+    return mp->role[id] == HR_MPR_PART || (t && (t->kind == HR_MPK_OBJECT || t->kind == HR_MPK_REF) && !t->in_heap);
 }
 
 void hr_mp_claim_rest(struct hr_mp *mp)

@@ -2,6 +2,7 @@
  * stack up to stack_top (shared/runtime/gchelper_generic.c); of every other thread of the unix port the same, up to the stack_top of
  * the thread's own state, which lies on that stack (py/modthread.c), and the arguments the thread was started with, which a list
  * of malloc()ed {pthread_t, ready, arguments, next} holds (ports/unix/mpthreadport.c). */
+#include <stdio.h>
 #include <string.h>
 
 #include "analyzer/runtimes/micropython/mp.h"
@@ -229,13 +230,28 @@ static void say_none(struct hr_mp *mp, const char *what)
     mp->said_no_registers = true;
 }
 
+/* Since 1.23.0-preview.383 WebAssembly collects only where no Python runs, and scans no stack; before, it scanned its shadow stack. */
+static bool collects_idle(const struct hr_mp *mp)
+{
+    unsigned preview;
+    return hr_mp_at_least(mp, 1, 23) && (sscanf(mp->version, "1.23.0-preview.%u", &preview) != 1 || preview >= 383);
+}
+
+static void mark_wasm(struct hr_mp *mp, struct hr_mp_gc *g)
+{
+    g->exact = collects_idle(mp);
+    g->stack = g->exact ? "no C stack is scanned in WebAssembly" : "no C stack: where WebAssembly keeps it is unknown";
+    if (!g->exact)
+        say_none(mp, "this version scans the stack when it collects, which is not known: what only the stack holds is called garbage here");
+}
+
 void hr_mp_mark_stacks(struct hr_mp_marker *k, struct hr_mp_gc *g)
 {
     struct hr_mp *mp = k->mp;
     const struct hr_image *img = mp->img;
     g->exact = true;
     if (img->arch && !strcmp(img->arch->name, "wasm32")) {
-        g->stack = "no C stack is scanned in WebAssembly";
+        mark_wasm(mp, g);
         return;
     }
     for (size_t i = 0; i < img->threads.n; i++) {

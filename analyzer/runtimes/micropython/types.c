@@ -86,6 +86,7 @@ static const struct builtin builtins[] = {
     {"bytearray", HR_MPK_ARRAY, 'A'},   {"array", HR_MPK_ARRAY, 'A'},      {"memoryview", HR_MPK_MEMORYVIEW, 'h'},
     {"closure", HR_MPK_CLOSURE, 'h'},   {"function", HR_MPK_FUNCTION, 'h'}, {"generator", HR_MPK_GENERATOR, 'h'},
     {"module", HR_MPK_MODULE, 'M'},     {"bound_method", HR_MPK_BOUND, 'h'}, {"range", HR_MPK_RANGE, 'h'}, {"slice", HR_MPK_SLICE, 'h'},      {"deque", HR_MPK_DEQUE, 'h'}, {"dict_view", HR_MPK_VIEW, 'h'}, {"traceback", HR_MPK_TRACEBACK, 'h'}, {"NoneType", HR_MPK_NONE, 'h'}, {"bool", HR_MPK_BOOL, 'h'},
+    {"ref", HR_MPK_REF, 'h'},          {"finalize", HR_MPK_REF, 'h'},
 };
 
 static bool is_exception(const struct hr_mp *mp, uint64_t type)

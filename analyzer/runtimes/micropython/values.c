@@ -283,6 +283,12 @@ char *hr_mp_repr_text(const struct hr_mp *mp, uint64_t o, uint32_t type, bool co
     case HR_MPK_RANGE:
         put(buf, cap, "%lld to %lld by %lld", (long long)number(mp, o, 0), (long long)number(mp, o, 1), (long long)number(mp, o, 2));
         break;
+    case HR_MPK_REF:
+        if (mp->m.area[0].weakrefs && hr_mp_weak_target(mp, o))
+            put(buf, cap, "to %s", hr_mp_value_text(mp, hr_mp_weak_target(mp, o), contents, name, sizeof name));
+        else if (mp->m.area[0].weakrefs)
+            put(buf, cap, "dead");
+        break;
     case HR_MPK_SLICE: put_slice(mp, o, contents, buf, cap); break;
     case HR_MPK_NONE: put(buf, cap, "None"); break;
     case HR_MPK_BOOL: put(buf, cap, "%s", truth_of(mp, o)); break;
