@@ -287,7 +287,7 @@ static void gc_print(struct hr_cli *c, struct hr_mp *mp, const struct hr_mp_gc *
         after = (struct hr_mp_after){0};
     if (!c->json && !c->ndjson) {
         hr_outf(&c->out, "gc.collect() would free %s allocations, %s%s\nroots: %llu words of the state at 0x%llx, %s\n", hr_cli_count(c, g->count),
-                hr_cli_bytes(c, g->freed_bytes), g->exact ? "" : " (at least: see the notes)",
+                hr_cli_bytes(c, g->freed_bytes), g->exact ? "" : g->bound,
                 (unsigned long long)((mp->root_hi - mp->root_lo) / mp->word), (unsigned long long)mp->root_lo, g->stack);
         after_text(c, &after);
         if (c->all || c->limit)

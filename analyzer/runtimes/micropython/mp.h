@@ -183,6 +183,7 @@ struct hr_mp_gc {
     struct hr_bits live;           /* per block id */
     uint64_t freed_blocks, freed_bytes, count;
     bool exact;                    /* the roots are those the collector itself would use */
+    const char *bound;             /* "at most", "at least": what is said to be freed where it is not exact */
     const char *stack;             /* what was scanned of the stack, a phrase */
 };
 enum hr_status hr_mp_collect(struct hr_mp *mp, struct hr_mp_gc *ret) HR_MUST;

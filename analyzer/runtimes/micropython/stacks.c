@@ -240,6 +240,7 @@ static bool collects_idle(const struct hr_mp *mp)
 static void mark_wasm(struct hr_mp *mp, struct hr_mp_gc *g)
 {
     g->exact = collects_idle(mp);
+    g->bound = " (at most: see the notes)";
     g->stack = g->exact ? "no C stack is scanned in WebAssembly" : "no C stack: where WebAssembly keeps it is unknown";
     if (!g->exact)
         say_none(mp, "this version scans the stack when it collects, which is not known: what only the stack holds is called garbage here");
@@ -264,6 +265,7 @@ void hr_mp_mark_stacks(struct hr_mp_marker *k, struct hr_mp_gc *g)
         return;
     }
     g->exact = false;
+    g->bound = mp->stack_top || (img->threads.n && !img->bare) ? " (at least: see the notes)" : " (at most: see the notes)";
     if (mark_whole(k)) {
         g->stack = "registers and all of the C stacks: where the interpreter's begins is unknown";
         return;

@@ -104,3 +104,24 @@ for i in range(50):
     r = Child(i); r.me = r
 r = None
 '''
+# Weak references of every kind; callbacks that allocate nothing, so that what was freed stays free.
+WEAK = '''
+import weakref
+class Sub(Node):
+    pass
+many = [Sub(i) for i in range(24)]
+refs = [weakref.ref(x) for x in many]
+some = [weakref.ref(x, bool) for x in many[::3]]
+ends = [weakref.finalize(x, bool, [i]) for i, x in enumerate(many[::4])]
+alone = [1, 2]
+twice = [weakref.ref(alone), weakref.ref(alone), weakref.ref({1: 2})]
+weakref.finalize(Node(55), bool, "gone")
+lost = weakref.ref(Node(56), bool)
+for i, x in enumerate(many):
+    print("@WEAK", id(x), 1 + (i % 3 == 0) + (i % 4 == 0))
+print("@WEAK", id(alone), 2)
+obj(refs[0]); obj(ends[0]); obj(twice[0]); obj(lost)
+many = many[:9]
+x = None
+print("@DYING", 24 - 9 + 3)
+'''
