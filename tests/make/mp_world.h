@@ -192,11 +192,8 @@ static void mpw_use(struct hr_mp *mp, struct mpw_read *ret)
     if (hr_mp_collect(mp, &gc) == HR_OK)
         ret->garbage = (unsigned)gc.count;
     hr_mp_gc_deinit(&gc);
-    if (hr_mp_after(mp, 64, &after) == HR_OK) {
-        uint64_t at = after.window;
-        while (hr_mp_pin(mp, &after, &at) != HR_NONE)
-            ;
-    }
+    if (hr_mp_after(mp, &after) == HR_OK && after.free_then < after.free_now)
+        __builtin_trap();
     struct hr_block_iter it = hr_block_iter(mp->heap, 0);
     while (it.id < mp->heap->n) {
         hr_id id = it.id;
@@ -220,8 +217,11 @@ static void mpw_use(struct hr_mp *mp, struct mpw_read *ret)
     }
 }
 
+/* Adds to the image, or makes another machine's of it. */
+typedef bool mpw_dress(struct hr_image *img, void *ctx);
+
 /* Reads it with all allocators and MicroPython's runtime; uses every answer. False: out of memory. */
-static bool mpw_read(const struct mpw *m, struct mpw_read *ret)
+static bool mpw_read_as(const struct mpw *m, mpw_dress *dress, void *ctx, struct mpw_read *ret)
 {
     struct hr_strs *strs = NULL;
     struct hr_notes notes;
@@ -242,7 +242,7 @@ static bool mpw_read(const struct mpw *m, struct mpw_read *ret)
     img.format = "raw";
     struct hr_segment rom = {.addr = MPW_ROM, .msize = m->rom.n, .bytes = {m->rom.p, m->rom.n}, .flags = HR_SEG_R | HR_SEG_X, .module = HR_NONE};
     struct hr_segment ram = {.addr = MPW_RAM, .msize = m->ram.n, .bytes = {m->ram.p, m->ram.n}, .flags = HR_SEG_R | HR_SEG_W, .module = HR_NONE};
-    bool ok = hr_image_add(&img, rom) == HR_OK && hr_image_add(&img, ram) == HR_OK && hr_image_seal(&img) == HR_OK && hr_types_create(&img, &types) == HR_OK &&
+    bool ok = hr_image_add(&img, rom) == HR_OK && hr_image_add(&img, ram) == HR_OK && (!dress || dress(&img, ctx)) && hr_image_seal(&img) == HR_OK && hr_types_create(&img, &types) == HR_OK &&
               hr_heap_build(&img, types, &heap) == HR_OK;
     struct hr_runtime_in in = {.image = &img, .types = types, .heap = heap, .notes = &notes};
     const struct hr_runtime *rt = &hr_runtime_micropython;
@@ -261,5 +261,6 @@ static bool mpw_read(const struct mpw *m, struct mpw_read *ret)
     hr_strs_destroy(strs);
     return ok;
 }
+static inline bool mpw_read(const struct mpw *m, struct mpw_read *ret) { return mpw_read_as(m, NULL, NULL, ret); }
 
 #endif

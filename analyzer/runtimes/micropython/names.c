@@ -56,8 +56,8 @@ bool hr_mp_function_name(const struct hr_mp *mp, uint64_t fun, char *buf, size_t
     } else {
         if (!packed(mp, &at, &q))
             return false;
-        table = hr_mp_field(mp, hr_mp_field(mp, fun, 1), 2); /* of the context */
-        if (table && (q > UINT16_MAX || !hr_image_uint(mp->img, table + 2 * q, 2, &q)))
+        table = hr_mp_field(mp, hr_mp_field(mp, fun, 1), 2); /* of the context; builds that save no code have the file's name there */
+        if (table >= mp->nqstr && (q > UINT16_MAX || !hr_image_uint(mp->img, table + 2 * q, 2, &q)))
             return false;
     }
     return q && hr_mp_qstr(mp, q, buf, cap) && looks_named(buf);
