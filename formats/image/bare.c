@@ -91,7 +91,7 @@ void hr_exe_compare(const struct hr_image *img, const struct hr_module *m, uint6
     *same_ret = *differ_ret = 0;
     for (uint32_t i = 0; i < m->elf->nph && i < 64; i++) {
         const struct hr_phdr *p = &m->elf->ph[i];
-        if (p->type != HR_PT_LOAD || p->flags & PF_W)
+        if (p->type != HR_PT_LOAD || (p->flags & PF_W && !hr_elf_ph_is_code(m->elf, p)))
             continue;
         struct hr_span f = hr_elf_ph_bytes(m->elf, p);
         for (uint64_t off = 0; off < f.n;) {

@@ -112,7 +112,7 @@ static enum hr_status add_exe(struct hr_image *img, struct hr_module *m)
             hr_segment_claim(img, &img->segs.v[i], m);
     for (uint32_t i = 0; i < m->elf->nph && i < MAX_LOADS; i++) {
         const struct hr_phdr *p = &m->elf->ph[i];
-        if (p->type != HR_PT_LOAD || !p->filesz || p->flags & PF_W)
+        if (p->type != HR_PT_LOAD || !p->filesz || (p->flags & PF_W && !hr_elf_ph_is_code(m->elf, p)))
             continue;
         HR_TRY(add_missing(img, m, p));
         HR_TRY(hr_image_arrange(img));
