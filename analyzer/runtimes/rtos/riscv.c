@@ -8,7 +8,7 @@
  * Zephyr: ra and s0 to s11 in the thread (callee_saved); if it was interrupted, or traps into the kernel to be switched (before 3.1),
  * a struct arch_esf at its stack pointer besides.
  *
- * Tasks return to machine mode: both bits of mstatus' MPP field are set. */
+ * What an exception saved returns to machine mode: both bits of mstatus' MPP field are set. */
 #include "analyzer/runtimes/rtos/rtos.h"
 
 #include <stdio.h>
@@ -105,7 +105,8 @@ static bool threadx(const struct hr_rtos *r, uint64_t sp, struct hr_thread *th)
     const struct hr_elf *e = r->image->modules.n ? r->image->modules.v[0].elf : NULL;
     bool fp = e && e->flags & FLOAT_ABI;
     if (kind == 0) {
-        if (!is_mstatus(r, sp + CALLED_MSTATUS * w, &v) || !load_pc(r, th, sp + CALLED_RA * w))
+        /* read while it ran: what MPP is then is nobody's business */
+        if (!word(r, sp + CALLED_MSTATUS * w, &v) || v & RESERVED || !load_pc(r, th, sp + CALLED_RA * w))
             return false;
         for (unsigned i = 0; i < 12; i++)
             load(r, th, interrupted[i], sp + (i + 1) * w);

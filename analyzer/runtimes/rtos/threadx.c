@@ -2,7 +2,8 @@
  * end and size agree with each other: they are found by that, with or without symbols.
  *
  * tx_api.h, TX_THREAD (the same from 5.x to 6.x): id, run count, stack pointer, stack start, end (the last byte), size, two time
- * slices, ready next and previous, [extension 0 of the port], name, priority, state. ULONG has 4 bytes, pointers are words. */
+ * slices, ready next and previous, [extension 0 of the port], name, priority, state. ULONG has 4 bytes, on some 64-bit ports (risc-v64) 8; pointers are
+ * words. */
 #include "analyzer/runtimes/rtos/rtos.h"
 
 #include <stdio.h>
@@ -12,15 +13,15 @@ enum { THRD = 0x54485244, MAX_STATE = 14 };
 
 struct layout { uint64_t sp, start, end, size, name, priority, state, total; };
 
-static void layout(struct hr_rtos *r, struct layout *l)
+static void layout(struct hr_rtos *r, unsigned ulong_, struct layout *l)
 {
-    uint64_t w = r->image->word, at = 8; /* behind id and run count */
+    uint64_t w = r->image->word, at = 2 * ulong_; /* behind id and run count */
     const char *t = "TX_THREAD_STRUCT";
     l->sp = hr_rtos_offset(r, t, "tx_thread_stack_ptr", at);
     l->start = hr_rtos_offset(r, t, "tx_thread_stack_start", at + w);
     l->end = hr_rtos_offset(r, t, "tx_thread_stack_end", at + 2 * w);
     l->size = hr_rtos_offset(r, t, "tx_thread_stack_size", at + 3 * w);
-    at += 3 * w + 12;
+    at += 3 * w + 3 * ulong_;
     at = (at + w - 1) & ~(w - 1);
     l->name = hr_rtos_offset(r, t, "tx_thread_name", at + 2 * w);
     l->priority = hr_rtos_offset(r, t, "tx_thread_priority", l->name + w);
@@ -63,11 +64,11 @@ static enum hr_status try(struct hr_rtos *r, const struct layout *l, uint64_t tc
     return st == HR_ABSENT ? HR_OK : st;
 }
 
-static enum hr_status search(struct hr_rtos *r)
+static enum hr_status search(struct hr_rtos *r, unsigned ulong_)
 {
     const struct hr_image *img = r->image;
     struct layout l;
-    layout(r, &l);
+    layout(r, ulong_, &l);
     for (size_t s = 0; s < img->segs.n; s++) {
         const struct hr_segment *seg = &img->segs.v[s];
         for (uint64_t off = -seg->addr & 3; seg->flags & HR_SEG_W && off + 4 <= seg->bytes.n; off += 4)
@@ -84,7 +85,10 @@ enum hr_status hr_threadx_find(struct hr_rtos *r)
     hr_str s = 0;
     if (r->image->dumped_bytes > SMALL && !hr_rtos_symbol(r, "_tx_thread_current_ptr", NULL))
         return HR_ABSENT;
-    HR_TRY(search(r));
+    enum hr_status st = search(r, 4);
+    if (st == HR_ABSENT && r->image->word == 8)
+        st = search(r, 8);
+    HR_TRY(st);
     r->kernel = "ThreadX";
     if (hr_rtos_word(r, "_tx_thread_current_ptr", &cur) && cur) {
         r->current[r->ncurrent++] = cur;
