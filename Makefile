@@ -11,7 +11,7 @@ DEPS := gcc g++ make libc6-dev libdwarf-dev libcapstone-dev libpcre2-dev zlib1g-
         gdb libc6-dbg gcc-12-multilib g++-12-multilib libc6-dev-i386 python3 python3-numpy perl git sqlite3 zstd lz4 dwz strace python3-lxml
 # Firmware for tests and samples: compilers, C libraries, emulators of microcontrollers; about a minute and a half to install.
 # `make check NO_FIRMWARE=1` does without.
-FIRMWARE_DEPS := gcc-arm-none-eabi libnewlib-arm-none-eabi picolibc-arm-none-eabi gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf \
+FIRMWARE_DEPS := gcc-arm-none-eabi libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib picolibc-arm-none-eabi gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf \
         qemu-system-arm qemu-system-misc srecord firmware-microbit-micropython
 # Needed by `make fuzz` and `make tidy` only; large, so not for every check.
 CLANG_DEPS := clang clang-tidy libclang-rt-14-dev

@@ -252,7 +252,7 @@ static enum hr_status stack_layers(struct hr_native *n, bool tasks, struct hr_it
         const struct stack *s = &v.v[i];
         struct hr_item it = {.lo = hr_max(s->lo, prev), .hi = s->sp, .kind = HR_ROOT_DEAD_STACK, .module = HR_NONE,
                              .thread = s->thread, .frame = HR_NONE};
-        if (n->img->threads.v[s->thread].saved) /* the kernel saved everything: what lies below is nobody's, not even a leaf function's */
+        if (n->img->threads.v[s->thread].saved || n->img->bare) /* a machine without red zones, or the kernel saved everything: nobody's, not even a leaf function's */
             it.kind = HR_ITEM_SKIP;
         bool heap = hr_heap_at(n->heap, s->sp, NULL) != HR_NONE;
         if (it.lo < it.hi && !heap)

@@ -1,5 +1,6 @@
 #!/bin/sh
 # build.sh BOARD LIBC OUT.elf [COMPILER ARGUMENT...]: the sample for one of QEMU's boards (lm3s stm32vl mps2 microbit netduino rv32) with one C library (nano newlib pico).
+# PROGRAM: another source file instead of heapdemo.c.
 set -e
 board=$1 libc=$2 out=$3
 shift 3
@@ -24,4 +25,4 @@ pico)   lib="--specs=picolibc.specs -DPICOLIBC" ;;
 esac
 $cc $cpu $lib -std=gnu11 -O1 -g -Wall -Wextra -ffunction-sections -DSCALE=$scale -nostartfiles -T "$here/link.ld" \
     -Wl,--defsym=FLASH_AT=${flash% *},--defsym=FLASH_SIZE=${flash#* },--defsym=RAM_AT=${ram% *},--defsym=RAM_SIZE=${ram#* } \
-    -Wl,--defsym=HEAP_SIZE=$heap,--gc-sections,--no-warn-rwx-segments -o "$out" "$here/start.c" "$here/heapdemo.c" "$@"
+    -Wl,--defsym=HEAP_SIZE=$heap,--gc-sections,--no-warn-rwx-segments -o "$out" "$here/start.c" "${PROGRAM:-$here/heapdemo.c}" "$@"

@@ -42,9 +42,9 @@ def run(board, libc):
 class Run:
     """Builds, runs to the end, saves RAM and registers. alive: {address: requested}; lost: {address: kind}."""
 
-    def __init__(self, board, libc, core=False, name="", extra=(), poke=None, elf=None):
+    def __init__(self, board, libc, core=False, name="", extra=(), poke=None, elf=None, program=None):
         """extra: more arguments for the compiler, under a name of their own. poke: (address, word) put into memory before the start.
-        elf: that one, instead of building."""
+        elf: that one, instead of building. program: a source file instead of the sample's."""
         self.name = f"{board}-{libc}{name}"
         self.board = board
         machine, self.base, self.size = BOARDS[board]
@@ -55,7 +55,7 @@ class Run:
             self.elf = elf
         else:
             subprocess.run([f"{hr.TOP}/samples/firmware/build.sh", board, libc, self.elf, *extra], check=True, stdout=subprocess.DEVNULL,
-                           stderr=subprocess.PIPE)
+                           stderr=subprocess.PIPE, env={**os.environ, **({"PROGRAM": program} if program else {})})
         self._emulate(machine)
         self._listen()
         self.image = f"{self.ram}@{self.base:#x}"
@@ -105,11 +105,14 @@ class Run:
         return "\n".join(lines[1:-1]) + "\n"
 
     def _listen(self):
-        self.alive, self.lost = {}, {}
+        self.alive, self.lost, self.types = {}, {}, {}
         for line in self.log.splitlines():
             w = line.split()
             if w[0] == "alloc":
                 self.alive[int(w[1], 16)] = int(w[2], 16)
+                self.types[int(w[1], 16)] = " ".join(w[3:])
+            elif w[0] == "type":
+                self.types[int(w[1], 16)] = " ".join(w[2:])
             elif w[0] == "free":
                 del self.alive[int(w[1], 16)]
             elif w[0] == "lost":
@@ -118,3 +121,5 @@ class Run:
                 self.arena = int(w[1], 16)
             elif w[0] == "mallinfo":
                 self.in_use, self.free = int(w[1], 16), int(w[2], 16)
+            elif w[0] == "fault":
+                raise RuntimeError(f"{self.name}: {self.log[-300:]!r}")
