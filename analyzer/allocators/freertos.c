@@ -11,25 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "analyzer/allocators/embedded.h"
-
-enum { MAX_RUNS = 64 /* regions of heap_5: parts have three or four kinds of RAM */ };
-
-struct freertos {
-    struct hr_allocator_in *in; /* during open only */
-    const struct hr_image *img;
-    struct hr_notes *notes;
-    int kind;                   /* heap_N */
-    uint64_t head;              /* bytes of a block's link */
-    uint64_t used_bit, canary;
-    struct hr_range run[MAX_RUNS];
-    uint32_t nruns;
-    uint32_t arena;
-    struct hr_u64vec free;      /* blocks on the free list, ascending once read */
-    uint64_t free_bytes, free_says;
-    bool corrupt, broken;       /* broken: the free list does not come to its end */
-    bool gap;                   /* not all of it was captured */
-};
+#include "analyzer/allocators/freertos.h"
 
 static const char *const own_names[] = {
     "xStart", "xEnd", "pxEnd", "xFreeBytesRemaining", "xMinimumEverFreeBytesRemaining", "xNumberOfSuccessfulAllocations",
@@ -37,13 +19,13 @@ static const char *const own_names[] = {
     "xHeapHasBeenInitialised", NULL,
 };
 
-static void damage(struct freertos *a, const char *code, uint64_t at, const char *what)
+static void damage(struct hr_freertos *a, const char *code, uint64_t at, const char *what)
 {
     a->corrupt = true;
     hr_note_at(a->notes, HR_NOTE_DAMAGE, code, at, "FreeRTOS heap_%d: %s at 0x%llx", a->kind, what, (unsigned long long)at);
 }
 
-static bool in_runs(const struct freertos *a, uint64_t at)
+static bool in_runs(const struct hr_freertos *a, uint64_t at)
 {
     for (uint32_t i = 0; i < a->nruns; i++)
         if (at - a->run[i].addr < a->run[i].size)
@@ -60,7 +42,7 @@ static int ascending(const void *x, const void *y)
 }
 
 /* From xStart to `end` (or a null link). heap_4 and heap_5 keep it in address order, heap_2 by size. */
-static enum hr_status read_free(struct freertos *a, uint64_t start, uint64_t end)
+enum hr_status hr_freertos_read_free(struct hr_freertos *a, uint64_t start, uint64_t end)
 {
     uint64_t w = a->img->word, at, last = 0;
     if (!hr_image_word(a->img, start, &at))
@@ -96,7 +78,7 @@ static enum hr_status read_free(struct freertos *a, uint64_t start, uint64_t end
 
 static enum hr_status walk(void *self, uint64_t cookie, struct hr_builder *b)
 {
-    struct freertos *a = self;
+    struct hr_freertos *a = self;
     const struct hr_range *r = &a->run[cookie];
     uint64_t w = a->img->word, end = r->addr + r->size, size, word = 0, link = 0;
     for (uint64_t at = r->addr; at < end; at += size) {
@@ -134,7 +116,7 @@ static enum hr_status walk(void *self, uint64_t cookie, struct hr_builder *b)
 /* heap_1: one block of everything that was handed out, for nothing tells where one ends. */
 static enum hr_status walk_1(void *self, uint64_t cookie, struct hr_builder *b)
 {
-    struct freertos *a = self;
+    struct hr_freertos *a = self;
     uint64_t used = hr_min(a->free_says, a->run[cookie].size);
     if (used)
         HR_TRY(hr_emit(b, a->run[cookie].addr, used, HR_USED));
@@ -146,7 +128,7 @@ static enum hr_status walk_1(void *self, uint64_t cookie, struct hr_builder *b)
 static uint64_t up(uint64_t x, uint64_t align) { return (x + align - 1) & ~(align - 1); }
 
 /* The link's size is the port's alignment at least: 16 on RISC-V, 8 elsewhere. */
-static void header_size(struct freertos *a)
+static void header_size(struct hr_freertos *a)
 {
     uint64_t v, w = a->img->word;
     a->head = !strncmp(a->img->arch->name, "riscv", 5) ? 16 : 2 * w;
@@ -155,7 +137,7 @@ static void header_size(struct freertos *a)
 }
 
 /* Do blocks follow each other from the start of r exactly to its end, and is there an end block? (heap_2 has none) */
-static bool chain(const struct freertos *a, const struct hr_range *r)
+static bool chain(const struct hr_freertos *a, const struct hr_range *r)
 {
     uint64_t at = r->addr, end = r->addr + r->size, size;
     while (at < end) {
@@ -167,7 +149,7 @@ static bool chain(const struct freertos *a, const struct hr_range *r)
 }
 
 /* One entry of the table of regions, {start, bytes}: the run of blocks that vPortDefineHeapRegions makes of it. */
-static bool entry(const struct freertos *a, uint64_t at, struct hr_range *ret)
+static bool entry(const struct hr_freertos *a, uint64_t at, struct hr_range *ret)
 {
     uint64_t start, size, mask = a->head - 1;
     if (!hr_image_word(a->img, at, &start) || !hr_image_word(a->img, at + a->img->word, &size) || !start || size < 4 * a->head ||
@@ -179,7 +161,7 @@ static bool entry(const struct freertos *a, uint64_t at, struct hr_range *ret)
 }
 
 /* In a damaged heap only the ends are left to go by: a block at the start, size 0 at the end. */
-static bool ends(const struct freertos *a, const struct hr_range *r)
+static bool ends(const struct hr_freertos *a, const struct hr_range *r)
 {
     uint64_t w = a->img->word, size, last;
     return hr_image_word(a->img, r->addr + w, &size) && (size & ~a->used_bit) >= a->head && (size & ~a->used_bit) <= r->size &&
@@ -187,14 +169,14 @@ static bool ends(const struct freertos *a, const struct hr_range *r)
 }
 
 /* heap_5: the table's last entry ends in pxEnd and one of size 0 follows; in front of it are others, lower in memory. */
-static bool table_at(struct freertos *a, uint64_t at, uint64_t end, bool (*fits)(const struct freertos *, const struct hr_range *))
+static bool table_at(struct hr_freertos *a, uint64_t at, uint64_t end, bool (*fits)(const struct hr_freertos *, const struct hr_range *))
 {
     uint64_t one = 2 * (uint64_t)a->img->word;
-    struct hr_range r[MAX_RUNS];
+    struct hr_range r[HR_FREERTOS_RUNS];
     uint32_t n = 0;
     if (!entry(a, at, &r[0]) || r[0].addr + r[0].size != end || !fits(a, &r[0]))
         return false;
-    for (n = 1; n < MAX_RUNS && entry(a, at - one * n, &r[n]); n++)
+    for (n = 1; n < HR_FREERTOS_RUNS && entry(a, at - one * n, &r[n]); n++)
         if (r[n].addr + r[n].size >= r[n - 1].addr || !ends(a, &r[n]))
             break;
     for (uint32_t i = 0; i < n; i++)
@@ -203,7 +185,7 @@ static bool table_at(struct freertos *a, uint64_t at, uint64_t end, bool (*fits)
     return true;
 }
 
-static bool find_table(struct freertos *a, uint64_t end, bool (*fits)(const struct freertos *, const struct hr_range *))
+static bool find_table(struct hr_freertos *a, uint64_t end, bool (*fits)(const struct hr_freertos *, const struct hr_range *))
 {
     uint64_t w = a->img->word;
     for (size_t s = 0; s < a->img->segs.n; s++) {
@@ -218,7 +200,7 @@ static bool find_table(struct freertos *a, uint64_t end, bool (*fits)(const stru
     return false;
 }
 
-static bool find_runs_5(struct freertos *a, uint64_t end)
+static bool find_runs_5(struct hr_freertos *a, uint64_t end)
 {
     uint64_t low;
     if (find_table(a, end, chain) || find_table(a, end, ends))
@@ -232,7 +214,7 @@ static bool find_runs_5(struct freertos *a, uint64_t end)
 
 /* ---- open ---- */
 
-static enum hr_status open_4_or_5(struct freertos *a, uint64_t start, char *how, size_t cap)
+static enum hr_status open_4_or_5(struct hr_freertos *a, uint64_t start, char *how, size_t cap)
 {
     uint64_t end, heap, size = 0;
     if (!hr_emb_word(a->in, "pxEnd", &end) || !end)
@@ -240,7 +222,7 @@ static enum hr_status open_4_or_5(struct freertos *a, uint64_t start, char *how,
     hr_emb_word(a->in, "xHeapCanary", &a->canary);
     heap = hr_emb_symbol(a->in, "ucHeap", &size);
     a->kind = heap ? 4 : 5;
-    HR_TRY(read_free(a, start, end));
+    HR_TRY(hr_freertos_read_free(a, start, end));
     if (heap) {
         uint64_t first = up(heap, a->head);
         if (end < first || end - heap >= size) {
@@ -258,7 +240,7 @@ static enum hr_status open_4_or_5(struct freertos *a, uint64_t start, char *how,
     return HR_OK;
 }
 
-static enum hr_status open_2(struct freertos *a, uint64_t start, char *how, size_t cap)
+static enum hr_status open_2(struct hr_freertos *a, uint64_t start, char *how, size_t cap)
 {
     uint64_t size = 0, heap = hr_emb_symbol(a->in, "ucHeap", &size), end = hr_emb_symbol(a->in, "xEnd", NULL);
     if (!heap || !end || size <= 2 * a->head)
@@ -271,10 +253,10 @@ static enum hr_status open_2(struct freertos *a, uint64_t start, char *how, size
     }
     a->nruns = 1;
     snprintf(how, cap, "ucHeap, xStart and xEnd by symbol");
-    return read_free(a, start, end);
+    return hr_freertos_read_free(a, start, end);
 }
 
-static enum hr_status open_1(struct freertos *a, char *how, size_t cap)
+static enum hr_status open_1(struct hr_freertos *a, char *how, size_t cap)
 {
     uint64_t size = 0, heap = hr_emb_symbol(a->in, "ucHeap", &size);
     if (!heap || size <= a->head || !hr_emb_word(a->in, "xNextFreeByte", &a->free_says))
@@ -295,7 +277,7 @@ static enum hr_status open_1(struct freertos *a, char *how, size_t cap)
     return HR_OK;
 }
 
-static enum hr_status find(struct freertos *a, char *how, size_t cap)
+static enum hr_status find(struct hr_freertos *a, char *how, size_t cap)
 {
     uint64_t start = hr_emb_symbol(a->in, "xStart", NULL);
     header_size(a);
@@ -306,7 +288,18 @@ static enum hr_status find(struct freertos *a, char *how, size_t cap)
     return st == HR_ABSENT ? open_2(a, start, how, cap) : st;
 }
 
-static enum hr_status declare(struct freertos *a, const char *how)
+/* Nothing by name: an image whose program is not there, or is stripped. */
+static enum hr_status find_any(struct hr_freertos *a, char *how, size_t cap)
+{
+    enum hr_status st = find(a, how, cap);
+    if (st != HR_ABSENT || !a->img->bare || hr_emb_symbol(a->in, "xStart", NULL))
+        return st;
+    a->corrupt = a->broken = a->gap = false;
+    a->free.n = 0;
+    return hr_freertos_by_shape(a, how, cap);
+}
+
+static enum hr_status declare(struct hr_freertos *a, const char *how)
 {
     char name[16];
     snprintf(name, sizeof name, "heap_%d", a->kind);
@@ -320,7 +313,7 @@ static enum hr_status declare(struct freertos *a, const char *how)
 
 static void close(void *self)
 {
-    struct freertos *a = self;
+    struct hr_freertos *a = self;
     hr_u64vec_deinit(&a->free);
     hr_free(a);
 }
@@ -328,13 +321,13 @@ static void close(void *self)
 static enum hr_status open(struct hr_allocator_in *in, void **self_ret)
 {
     char how[160] = "";
-    if (hr_types_load_symbols(in->types) != HR_OK)
-        return HR_ABSENT;
-    struct freertos *a = hr_zalloc(1, sizeof *a);
+    if (hr_types_load_symbols(in->types) == HR_NOMEM)
+        return HR_NOMEM;
+    struct hr_freertos *a = hr_zalloc(1, sizeof *a);
     if (!a)
         return HR_NOMEM;
-    *a = (struct freertos){.in = in, .img = in->image, .notes = in->notes, .free.max = HR_EMB_MAX_CHUNKS + 1};
-    enum hr_status st = find(a, how, sizeof how);
+    *a = (struct hr_freertos){.in = in, .img = in->image, .notes = in->notes, .free.max = HR_EMB_MAX_CHUNKS + 1};
+    enum hr_status st = find_any(a, how, sizeof how);
     if (st == HR_OK)
         st = declare(a, how);
     if (st != HR_OK) {

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "analyzer/allocators/embedded.h"
+#include "analyzer/allocators/newlib_nano.h"
 
 struct nano {
     const struct hr_image *img;
@@ -286,6 +286,31 @@ static enum hr_status settle(struct nano *a, struct hr_allocator_in *in, uint64_
     return a->end > a->start ? hr_builder_region(in->builder, a->start, a->end - a->start, a->arena, walk, a, 0) : HR_OK;
 }
 
+/* Without symbols: the shape of it all. */
+static enum hr_status settle_shape(struct nano *a, struct hr_allocator_in *in, const struct hr_nano_shape *s)
+{
+    char how[160];
+    uint64_t w = a->img->word;
+    a->end = s->end;
+    a->link = s->link;
+    a->flagged = s->flagged;
+    HR_TRY(read_free(a, s->head));
+    snprintf(how, sizeof how, "no symbols: %u chunks from 0x%llx, %u on the list in 0x%llx; break %s 0x%llx%s", s->chunks, (unsigned long long)s->start, s->free,
+             (unsigned long long)s->head_at, s->end_at ? "in" : "not held,", (unsigned long long)(s->end_at ? s->end_at : s->end), s->others ? "; ambiguous" : "");
+    hr_note_at(a->notes, HR_NOTE_INFO, "heap.guessed", s->start, "%s heap without symbols: %u chunks follow each other from 0x%llx (the word at 0x%llx) to 0x%llx, and the list of free ones "
+               "from the word at 0x%llx has %u of them%s%s", name_of(a), s->chunks, (unsigned long long)s->start, (unsigned long long)s->start_at, (unsigned long long)s->end,
+               (unsigned long long)s->head_at, s->free, s->end_at ? "" : "; no word holds its end, so it may be read too far or not far enough",
+               s->others ? "; other words would do, too: this is the longest" : "");
+    HR_TRY(hr_emb_declare(in, name_of(a), a->flagged ? "2026" : a->link ? "1.8.7+" : "", how, (uint8_t)__builtin_ctzll(w), 0, &a->arena));
+    HR_TRY(hr_builder_own(in->builder, s->start_at, w));
+    HR_TRY(hr_builder_own(in->builder, s->head_at, w));
+    if (s->end_at)
+        HR_TRY(hr_builder_own(in->builder, s->end_at, w));
+    if (s->top_at)
+        HR_TRY(hr_builder_own(in->builder, s->top_at, w));
+    return hr_builder_region(in->builder, a->start, a->end - a->start, a->arena, walk, a, 0);
+}
+
 static void close(void *self)
 {
     struct nano *a = self;
@@ -296,15 +321,17 @@ static void close(void *self)
 static enum hr_status open(struct hr_allocator_in *in, void **self_ret)
 {
     uint64_t head, start, top;
-    if (!hr_emb_word(in, "__malloc_free_list", &head) || !hr_emb_word(in, "__malloc_sbrk_start", &start) || !start)
+    struct hr_nano_shape shape = {0};
+    bool named = hr_emb_word(in, "__malloc_free_list", &head) && hr_emb_word(in, "__malloc_sbrk_start", &start);
+    if (named ? !start : !in->image->bare || hr_emb_symbol(in, "__malloc_sbrk_start", NULL) || hr_emb_symbol(in, "__malloc_av_", NULL) || !hr_nano_by_shape(in->image, &shape))
         return HR_ABSENT;
     struct nano *a = hr_zalloc(1, sizeof *a);
     if (!a)
         return HR_NOMEM;
-    *a = (struct nano){.img = in->image, .notes = in->notes, .start = start, .free.max = HR_EMB_MAX_CHUNKS,
-                       .pico = hr_emb_word(in, "__malloc_sbrk_top", &top)};
+    *a = (struct nano){.img = in->image, .notes = in->notes, .start = named ? start : shape.start, .free.max = HR_EMB_MAX_CHUNKS,
+                       .pico = named ? hr_emb_word(in, "__malloc_sbrk_top", &top) : shape.pico};
     struct hr_u64vec bounds = {.max = HR_EMB_MAX_CHUNKS + 1};
-    enum hr_status st = settle(a, in, head, &bounds);
+    enum hr_status st = named ? settle(a, in, head, &bounds) : settle_shape(a, in, &shape);
     hr_u64vec_deinit(&bounds);
     if (st != HR_OK) {
         close(a);
