@@ -8,13 +8,15 @@
 enum {
     NEAR = 8,        /* words between the variables of one source file: picolibc has three, 2026's with buckets more */
     LEAST = 4,       /* chunks; 8 where no list of free ones supports them */
+    TOP = 16,        /* candidates whose end is looked for, which takes a pass over all memory */
 };
 
 struct look {
     const struct hr_image *img;
     struct hr_fuel fuel;
     struct hr_u64vec bounds;
-    struct hr_nano_shape best;
+    struct hr_nano_shape top[TOP]; /* most chunks first, then most free ones */
+    uint32_t ntop;
 };
 
 /* Bounds of the chunks from `at` on, as far as they make sense. */
@@ -96,32 +98,48 @@ static uint64_t top_beside(const struct look *l, const struct hr_nano_shape *s)
     return 0;
 }
 
-static void try(struct look *l, uint64_t start_at, uint64_t head_at, uint64_t start, uint64_t head, uint64_t link, bool flagged)
+static bool better(const struct hr_nano_shape *a, const struct hr_nano_shape *b)
+{
+    return a->chunks > b->chunks || (a->chunks == b->chunks && a->free > b->free);
+}
+
+/* A word that leads into the heap finds less of it, one that leads into the list fewer members. */
+static void keep(struct look *l, struct hr_nano_shape s, uint64_t head_at, uint64_t head, uint64_t link)
+{
+    int64_t n = members(l, head, link);
+    s.chunks = (uint32_t)l->bounds.n - 1;
+    s.free = (uint32_t)n;
+    s.head_at = head_at;
+    s.head = head;
+    s.link = link;
+    if (n < 0 || s.chunks < (n ? LEAST : 2 * LEAST) || (l->ntop == TOP && !better(&s, &l->top[TOP - 1])))
+        return;
+    uint32_t i = l->ntop < TOP ? l->ntop++ : TOP - 1;
+    for (; i && better(&s, &l->top[i - 1]); i--)
+        l->top[i] = l->top[i - 1];
+    l->top[i] = s;
+}
+
+/* The end, and with it whether that is a heap. */
+static bool complete(struct look *l, struct hr_nano_shape *s)
 {
     uint64_t w = l->img->word, stop;
-    int64_t n = members(l, head, link);
-    if (n < 0)
-        return;
-    struct end e = {.l = l, .least = n ? last_member(l, head, link) : start};
+    bool any, pads;
+    if (!chain(l, s->start, s->flagged))
+        return false;
+    struct end e = {.l = l, .least = s->free ? last_member(l, s->head, s->link) : s->start};
     hr_emb_search(l->img, (unsigned)w, w, look_end, &e);
-    uint64_t end = e.at ? e.value : l->bounds.v[l->bounds.n - 1];
-    struct hr_nano_shape s = {.start_at = start_at, .head_at = head_at, .end_at = e.at, .start = start, .head = head, .end = end, .link = link, .flagged = flagged,
-                              .free = (uint32_t)n};
-    while (s.chunks < l->bounds.n && l->bounds.v[s.chunks] < end)
-        s.chunks++;
-    bool clean = e.at || (hr_image_word(l->img, end, &stop) && !stop);
-    if (!clean || s.chunks < (n ? LEAST : 2 * LEAST) || (!n && !e.at))
-        return;
-    bool any, pads = padded(l, end, &any);
-    s.top_at = e.at ? top_beside(l, &s) : 0;
-    s.pico = s.top_at && !(any && pads);
-    if (!pads && !s.pico)
-        return;
-    /* a word that leads into the heap finds less of it, one that leads into the list fewer members */
-    if (s.chunks > l->best.chunks || (s.chunks == l->best.chunks && s.free > l->best.free))
-        l->best = s;
-    else if (s.chunks == l->best.chunks && s.free == l->best.free && (s.start != l->best.start || s.head != l->best.head))
-        l->best.others++;
+    s->end_at = e.at;
+    s->end = e.at ? e.value : l->bounds.v[l->bounds.n - 1];
+    for (s->chunks = 0; s->chunks < l->bounds.n && l->bounds.v[s->chunks] < s->end; s->chunks++)
+        ;
+    bool clean = e.at || (hr_image_word(l->img, s->end, &stop) && !stop);
+    if (!clean || s->chunks < (s->free ? LEAST : 2 * LEAST) || (!s->free && !e.at))
+        return false;
+    pads = padded(l, s->end, &any);
+    s->top_at = e.at ? top_beside(l, s) : 0;
+    s->pico = s->top_at && !(any && pads);
+    return pads || s->pico;
 }
 
 static uint64_t look(void *ctx, uint64_t at, const uint8_t *p, size_t n)
@@ -138,16 +156,23 @@ static uint64_t look(void *ctx, uint64_t at, const uint8_t *p, size_t n)
             if (k != at && hr_image_word(l->img, k, &head) && (!head || hr_emb_has(&l->bounds, head) || hr_emb_has(&l->bounds, head - w)))
                 for (uint64_t link = 0; link <= w; link += w)
                     if (head || !link)
-                        try(l, at, k, start, head, link, flagged);
+                        keep(l, (struct hr_nano_shape){.start_at = at, .start = start, .flagged = flagged}, k, head, link);
     }
     return 0;
 }
 
 bool hr_nano_by_shape(const struct hr_image *img, struct hr_nano_shape *ret)
 {
-    struct look l = {.img = img, .fuel = hr_fuel(64 << 20), .bounds.max = HR_EMB_MAX_CHUNKS};
+    struct look l = {.img = img, .fuel = hr_fuel(16 << 20), .bounds.max = HR_EMB_MAX_CHUNKS};
     hr_emb_search(img, img->word, img->word, look, &l);
+    l.fuel = hr_fuel(16 << 20);
+    bool found = false;
+    for (uint32_t i = 0; i < l.ntop && !found; i++) {
+        *ret = l.top[i];
+        found = complete(&l, ret);
+        for (uint32_t k = i + 1; k < l.ntop && found; k++) /* as good, and elsewhere */
+            ret->others += !better(&l.top[i], &l.top[k]) && (l.top[k].start != ret->start || l.top[k].head != ret->head);
+    }
     hr_u64vec_deinit(&l.bounds);
-    *ret = l.best;
-    return l.best.chunks > 0;
+    return found;
 }
