@@ -13,14 +13,14 @@ ARCH = {"rv32": "riscv32", "rv64": "riscv64"}
 CXX = ["-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics", "-lstdc++"]
 
 
-def rtos(heap, canary=0, align=8, opt="-O1"):
-    return [f"{T}/rtos_heap.c", f"-DHEAP={heap}", f"-DCANARY={canary:#x}", f"-DALIGN={align}", opt, *OWN]
+def rtos(heap, canary=0, opt="-O1"):
+    return [f"{T}/rtos_heap.c", f"-DHEAP={heap}", f"-DCANARY={canary:#x}", opt, *OWN]
 
 
 # name, board, C library, allocator it is, bytes of a free block's head, more for the compiler, program
-HEAPS = [(f"heap_{h}{o}{c and ' protected' or ''}", "lm3s", "nano", "FreeRTOS", 8, rtos(h, c, 8, o), None)
+HEAPS = [(f"heap_{h}{o}{c and ' protected' or ''}", "lm3s", "nano", "FreeRTOS", 8, rtos(h, c, o), None)
          for h, c, o in ((2, 0, "-O1"), (4, 0, "-Os"), (5, 0, "-O0"), (4, 0x5a17c3d9, "-O2"), (5, 0x12345679, "-Os"))]
-HEAPS += [(f"heap_{h} rv32{c and ' protected' or ''}", "rv32", "pico", "FreeRTOS", 16, rtos(h, c, 16), None) for h, c in ((4, 0), (5, 0x5a17c3d9))]
+HEAPS += [(f"heap_{h} rv32{c and ' protected' or ''}", "rv32", "pico", "FreeRTOS", 16, rtos(h, c), None) for h, c in ((4, 0), (5, 0x5a17c3d9))]
 HEAPS += [(f"{p} {b}", b, c, {"nano": "newlib-nano", "pico": "picolibc"}[c], 8 if b == "rv64" else 4, [o, "-I", f"{hr.TOP}/samples/firmware", *(CXX if p == "rover" else [])],
            f"{T}/fw_{p}.{'cc' if p == 'rover' else 'c'}")
           for p, b, c, o in (("logger", "lm3s", "nano", "-Os"), ("rover", "lm3s", "nano", "-O2"), ("cache", "rv32", "pico", "-O2"), ("cache", "rv64", "pico", "-Os"),
