@@ -5,10 +5,12 @@
 
 #include <string.h>
 
+#include "analyzer/allocators/allocators.h"
+#include "analyzer/runtimes/micropython/mp.h"
 #include "tests/make/mk.h"
 
 enum cpw_kind { CPW_6, CPW_8, CPW_9, CPW_10, CPW_NKINDS };
-enum { CPW_ROM = 0x8000, CPW_RAM = 0x20000000, CPW_BLOCKS = 128, CPW_STACK = 0x70 /* of RAM, below the state */ };
+enum { CPW_ROM = 0x8000, CPW_RAM = 0x20000000, CPW_BLOCKS = 128, CPW_STACK = 0x70 /* of RAM, below the state */, CPW_DISPLAY = 0x80 /* a driver's variable */ };
 static const char *const cpw_names[] = {"", "__main__", "__name__", "__init__", "circuitpython", "x", "y", "Point", "__module__", "supervisor", "board", "microcontroller",
                                         "type", "tuple", "list", "dict", "str", "bytearray", "BaseException", "ValueError", "traceback"};
 enum { CPW_NAMES = sizeof cpw_names / sizeof *cpw_names, CQ_MAIN = 2, CQ_NAME, CQ_INIT, CQ_CIRCUIT, CQ_X, CQ_Y, CQ_POINT, CQ_MODULE,
@@ -23,7 +25,7 @@ struct cpw {
     uint64_t table, heap, end, finalisers, scanned; /* of the heap; scanned: 0 none */
     unsigned next, top;                             /* free blocks: [next, top) */
     uint64_t outer, host, host_size;                /* TLSF's control block, the block that the heap lies in */
-    uint64_t dict, failure, traceback, permanent, kept, freed[4];
+    uint64_t dict, failure, traceback, permanent, kept, shown, freed[4];
     unsigned nfreed;
 };
 
@@ -294,12 +296,64 @@ static void cpw_make(struct cpw *m, enum cpw_kind kind, unsigned word, bool big,
     cpw_layout(m, nested ? cpw_outer(m, behind, size) : behind);
     uint64_t table = cpw_objects(m);
     cpw_state(m, vm, mem, table);
+    m->shown = CPW_NEW(m, 0, m->type[CQ_LIST], 0, 0, 0);
+    cpw_set(m, CPW_RAM + CPW_DISPLAY, m->shown, word);
 }
 
 static void cpw_end(struct cpw *m)
 {
     mk_free(&m->rom);
     mk_free(&m->ram);
+}
+
+/* ---- read ---- */
+struct cpw_world {
+    struct hr_strs *strs;
+    struct hr_notes notes;
+    struct hr_image img;
+    struct hr_types *types;
+    struct hr_heap *heap;
+    struct hr_mp *mp;
+};
+
+/* With all allocators and MicroPython's runtime. Whatever it returns, cpw_forget() has to follow. */
+static bool cpw_read(struct cpw_world *w, const struct cpw *m)
+{
+    void *self = NULL;
+    char version[64] = "", evidence[200] = "";
+    memset(w, 0, sizeof *w);
+    hr_notes_init(&w->notes);
+    if (hr_strs_create(&w->strs) != HR_OK)
+        return false;
+    hr_image_init(&w->img, w->strs, &w->notes);
+    w->img.arch = hr_arch_by_name(m->word == 8 ? (m->big ? "ppc64" : "riscv64") : m->big ? "ppc" : "arm");
+    w->img.word = (uint8_t)m->word;
+    w->img.big = m->big;
+    w->img.bare = true;
+    w->img.format = "raw";
+    struct hr_segment rom = {.addr = CPW_ROM, .msize = m->rom.n, .bytes = {m->rom.p, m->rom.n}, .flags = HR_SEG_R | HR_SEG_X, .module = HR_NONE};
+    struct hr_segment ram = {.addr = CPW_RAM, .msize = m->ram.n, .bytes = {m->ram.p, m->ram.n}, .flags = HR_SEG_R | HR_SEG_W, .module = HR_NONE};
+    if (hr_image_add(&w->img, rom) != HR_OK || hr_image_add(&w->img, ram) != HR_OK || hr_image_seal(&w->img) != HR_OK || hr_types_create(&w->img, &w->types) != HR_OK ||
+        hr_heap_build(&w->img, w->types, &w->heap) != HR_OK)
+        return false;
+    struct hr_runtime_in in = {.image = &w->img, .types = w->types, .heap = w->heap, .notes = &w->notes};
+    const struct hr_runtime *rt = &hr_runtime_micropython;
+    if (rt->open(&in, &self, version, sizeof version, evidence, sizeof evidence) != HR_OK)
+        return false;
+    w->mp = self;
+    return rt->roots(self) == HR_OK && rt->classify(self) == HR_OK;
+}
+
+static void cpw_forget(struct cpw_world *w)
+{
+    if (!w->strs)
+        return;
+    hr_runtime_micropython.close(w->mp);
+    hr_heap_destroy(w->heap);
+    hr_types_destroy(w->types);
+    hr_image_deinit(&w->img);
+    hr_notes_deinit(&w->notes);
+    hr_strs_destroy(w->strs);
 }
 
 #endif

@@ -1,5 +1,5 @@
-/* What only CircuitPython has: allocations that are never to be freed. */
-#include <string.h>
+/* What only CircuitPython has: allocations that are never to be freed, and drivers whose static variables its boards' collector knows. */
+#include <stdlib.h>
 
 #include "analyzer/runtimes/micropython/mp.h"
 
@@ -57,4 +57,67 @@ void hr_mp_mark_permanent(struct hr_mp_marker *k)
     uint64_t first = mp->circuit && !mp->m.area[0].scanned ? permanent(mp) : 0;
     if (first)
         hr_mp_mark_word(k, first);
+}
+
+/* ---- drivers ---- */
+/* gc_collect() of the boards (main.c) also asks displays, background callbacks, alarms, atexit, Bluetooth, USB and WiFi for what they hold
+ * in static variables. Which those are only its code knows: all static words are taken for it, and the answer is called a lower bound where
+ * that makes a difference. */
+static uint64_t stack_bottom(const struct hr_mp *mp)
+{
+    enum { BEFORE = 8, LEAST = 256, MOST = 1 << 20, RESERVE = 4096 /* limit is that much less than the stack, at most */ };
+    for (unsigned i = 2; i <= BEFORE; i++) {
+        uint64_t at = mp->root_lo - (uint64_t)i * mp->word;
+        for (unsigned k = 1; k <= 2 && hr_mp_word(mp, at) == mp->stack_top; k++) { /* stack_top, [stack_bottom,] stack_limit */
+            uint64_t limit = hr_mp_field(mp, at, k);
+            if (limit >= LEAST && limit <= MOST && limit + RESERVE <= mp->stack_top)
+                return mp->stack_top - limit - RESERVE;
+        }
+    }
+    return hr_mp_stack_floor(mp);
+}
+
+static int by_addr(const void *a, const void *b)
+{
+    const struct hr_range *x = a, *y = b;
+    return x->addr < y->addr ? -1 : x->addr > y->addr;
+}
+
+/* Memory that holds no static variables, or those of the state: ascending. */
+static enum hr_status no_statics(const struct hr_mp *mp, struct hr_rangevec *v)
+{
+    const struct hr_mpy_area *a = &mp->m.area[0];
+    uint64_t lo = mp->root_lo - 8u * mp->word, bottom = mp->stack_top ? stack_bottom(mp) : 0;
+    HR_TRY(hr_rangevec_push(v, (struct hr_range){lo, a->at > lo ? a->at - lo + (uint64_t)BEHIND * mp->word : mp->root_hi - lo}));
+    if (mp->stack_top > bottom)
+        HR_TRY(hr_rangevec_push(v, (struct hr_range){bottom, mp->stack_top - bottom}));
+    for (uint32_t i = 0; i < mp->m.n; i++)
+        HR_TRY(hr_rangevec_push(v, (struct hr_range){mp->m.area[i].table, mp->m.area[i].end - mp->m.area[i].table}));
+    for (size_t i = 0; i < mp->heap->regions.n; i++)
+        if (mp->heap->regions.v[i].parent == HR_NONE)
+            HR_TRY(hr_rangevec_push(v, (struct hr_range){mp->heap->regions.v[i].addr, mp->heap->regions.v[i].size}));
+    qsort(v->v, v->n, sizeof *v->v, by_addr);
+    return HR_OK;
+}
+
+enum hr_status hr_mp_mark_statics(struct hr_mp_marker *k)
+{
+    const struct hr_image *img = k->mp->img;
+    struct hr_rangevec skip = {.max = HR_MAX_REGIONS};
+    enum hr_status st = no_statics(k->mp, &skip);
+    for (size_t i = 0; i < img->segs.n && st == HR_OK; i++) {
+        const struct hr_segment *s = &img->segs.v[i];
+        uint64_t at = s->addr, end = s->addr + s->bytes.n;
+        if (!(s->flags & HR_SEG_W))
+            continue;
+        for (size_t r = 0; r < skip.n && skip.v[r].addr < end; r++) {
+            if (skip.v[r].addr > at)
+                hr_mp_mark_words(k, at, skip.v[r].addr);
+            at = hr_max(at, skip.v[r].addr + skip.v[r].size);
+        }
+        if (at < end)
+            hr_mp_mark_words(k, at, end);
+    }
+    hr_rangevec_deinit(&skip);
+    return st;
 }

@@ -113,6 +113,25 @@ static void drain(struct hr_mp_marker *k)
     }
 }
 
+/* What only static variables outside of the state hold on a board of CircuitPython. */
+static void drivers(struct hr_mp_marker *k, struct hr_mp_gc *g)
+{
+    struct hr_mp *mp = k->mp;
+    uint64_t before = hr_bits_count(&g->live), held;
+    if (!mp->circuit || !mp->img->bare || k->st != HR_OK)
+        return;
+    k->st = hr_mp_mark_statics(k);
+    drain(k);
+    held = hr_bits_count(&g->live) - before;
+    if (!held)
+        return;
+    g->exact = false;
+    if (!mp->said_statics)
+        hr_note(mp->in.notes, HR_NOTE_DEGRADED, "mp.statics", "%llu allocations are held by static variables outside of the interpreter's state only: they are not called "
+                "garbage, since CircuitPython's collector asks displays, callbacks and other drivers, too; some of these words may be stale", (unsigned long long)held);
+    mp->said_statics = true;
+}
+
 static enum hr_status count(struct hr_mp *mp, struct hr_mp_gc *g)
 {
     struct hr_block_iter it = hr_block_iter(mp->heap, 0);
@@ -141,6 +160,7 @@ enum hr_status hr_mp_collect(struct hr_mp *mp, struct hr_mp_gc *ret)
     hr_mp_mark_permanent(&k);
     hr_mp_mark_stacks(&k, ret);
     drain(&k);
+    drivers(&k, ret);
     hr_u32vec_deinit(&k.todo);
     return k.st == HR_OK ? count(mp, ret) : k.st;
 }

@@ -85,7 +85,7 @@ struct hr_mp {
     uint64_t vm;                   /* where the state structure holds the newest qstr pool, 0 unknown */
     uint64_t root_lo, root_hi;     /* the words that the collector scans */
     uint64_t stack_top;
-    bool said_no_registers, have_after;
+    bool said_no_registers, said_statics, have_after;
     struct hr_mp_after after;
     bool circuit;                  /* CircuitPython */
     char version[64];              /* "1.9.2", "1.20 or later"; CircuitPython's own: "9.2.9" */
@@ -190,9 +190,12 @@ enum hr_status hr_mp_collect(struct hr_mp *mp, struct hr_mp_gc *ret) HR_MUST;
 struct hr_mp_marker { struct hr_mp *mp; struct hr_bits *live; struct hr_u32vec todo; enum hr_status st; };
 void hr_mp_mark_word(struct hr_mp_marker *k, uint64_t w);
 void hr_mp_mark_words(struct hr_mp_marker *k, uint64_t lo, uint64_t hi);
-void hr_mp_mark_permanent(struct hr_mp_marker *k); /* circuit.c */
+/* circuit.c */
+void hr_mp_mark_permanent(struct hr_mp_marker *k);
+enum hr_status hr_mp_mark_statics(struct hr_mp_marker *k) HR_MUST;
 /* stacks.c */
 void hr_mp_find_stack(struct hr_mp *mp);
+uint64_t hr_mp_stack_floor(const struct hr_mp *mp); /* of the memory below stack_top that may be stack */
 void hr_mp_mark_pystack(struct hr_mp_marker *k, uint64_t dict_locals);
 bool hr_mp_is_region(const struct hr_mp *mp, uint64_t at);
 void hr_mp_mark_regions(struct hr_mp_marker *k);

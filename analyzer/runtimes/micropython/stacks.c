@@ -54,7 +54,7 @@ void hr_mp_mark_pystack(struct hr_mp_marker *k, uint64_t dict_locals)
 }
 
 /* Without a stack pointer the stack's used part is not known: all that may be stack counts. */
-static uint64_t stack_floor(const struct hr_mp *mp)
+uint64_t hr_mp_stack_floor(const struct hr_mp *mp)
 {
     const struct hr_segment *seg = hr_image_find(mp->img, mp->stack_top - 1, NULL);
     uint64_t lo = seg ? seg->addr : mp->stack_top;
@@ -273,7 +273,7 @@ void hr_mp_mark_stacks(struct hr_mp_marker *k, struct hr_mp_gc *g)
     if (img->threads.n)
         mark_registers(k, &img->threads.v[0]);
     if (mp->stack_top)
-        hr_mp_mark_words(k, stack_floor(mp), mp->stack_top);
+        hr_mp_mark_words(k, hr_mp_stack_floor(mp), mp->stack_top);
     g->stack = mp->stack_top ? "all memory that may be C stack" : "no C stack: its place is unknown";
     say_none(mp, mp->stack_top ?
              "the image has no registers (--regs FILE gives them): all memory below the top of the stack counts as stack, dead words too, "
