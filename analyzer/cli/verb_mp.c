@@ -59,6 +59,59 @@ static void area_json(struct hr_json *j, const struct hr_mp *mp, const struct hr
     hr_json_end(j);
 }
 
+/* Where the interpreter's state is, what the collector scans of it, and how that is known. */
+static void state_json(struct hr_json *j, const struct hr_mp *mp)
+{
+    const struct hr_mp_code *c = &mp->code;
+    if (!mp->vm) {
+        hr_json_null(j, "state");
+        return;
+    }
+    hr_json_obj(j, "state");
+    hr_json_addr(j, "roots", mp->root_lo);
+    hr_json_num(j, "root_words", (mp->root_hi - mp->root_lo) / mp->word);
+    hr_json_str(j, "roots_by", c->hi ? "code" : "memory");
+    hr_json_num(j, "root_words_by_memory", (c->mem_hi - c->mem_lo) / mp->word);
+    if (c->hi)
+        hr_json_addr(j, "collector", c->collector);
+    else
+        hr_json_null(j, "collector");
+    if (c->loads)
+        hr_json_addr(j, "named", c->state);
+    else
+        hr_json_null(j, "named");
+    hr_json_num(j, "named_by", c->loads);
+    hr_json_num(j, "fields_by", c->fields);
+    if (c->next_loads)
+        hr_json_addr(j, "next", c->next);
+    else
+        hr_json_null(j, "next");
+    hr_json_num(j, "next_by", c->next_loads);
+    hr_json_str(j, "code", c->why_not);
+    hr_json_end(j);
+}
+
+static void state_text(struct hr_out *o, const struct hr_mp *mp)
+{
+    const struct hr_mp_code *c = &mp->code;
+    unsigned long long words = (mp->root_hi - mp->root_lo) / mp->word;
+    if (!mp->vm)
+        return;
+    hr_outf(o, "State at 0x%llx", (unsigned long long)(c->loads ? c->state : mp->root_lo));
+    if (c->loads)
+        hr_outf(o, ": named by %llu instructions, its other words by %llu; elsewhere at most %llu name one word", (unsigned long long)c->loads,
+                (unsigned long long)c->fields, (unsigned long long)c->next_loads);
+    else if (c->why_not)
+        hr_outf(o, " (%s)", c->why_not);
+    hr_outf(o, "\nRoots: 0x%llx words from 0x%llx, %s", words, (unsigned long long)mp->root_lo, c->hi ? "" : "by the shape of the fields around them\n");
+    if (!c->hi)
+        return;
+    hr_outf(o, "by the code of the collector at 0x%llx\n", (unsigned long long)c->collector);
+    if (c->mem_hi && (c->mem_lo != c->lo || c->mem_hi != c->hi))
+        hr_outf(o, "  memory looks like 0x%llx words from 0x%llx: the code is believed, it is what runs\n",
+                (unsigned long long)((c->mem_hi - c->mem_lo) / mp->word), (unsigned long long)c->mem_lo);
+}
+
 static enum hr_status info_json(struct hr_cli *c, const struct hr_mp *mp)
 {
     struct hr_u8vec all = {.max = HR_MAX_TABLE_BYTES};
@@ -87,6 +140,7 @@ static enum hr_status info_json(struct hr_cli *c, const struct hr_mp *mp)
     hr_json_str(&j, "repr", hr_mp_repr_name(mp->repr));
     hr_json_str(&j, "implementation", mp->circuit ? "circuitpython" : "micropython");
     hr_json_str(&j, "version", mp->version);
+    state_json(&j, mp);
     hr_json_end(&j);
     hr_u8vec_deinit(&all);
     return HR_OK;
@@ -142,6 +196,7 @@ static void info_text(struct hr_cli *c, const struct hr_mp *mp)
     hr_outf(o, "%s ", hr_mp_flavour(mp));
     hr_out_esc(o, mp->version);
     hr_outf(o, ", object representation %s\n", repr ? repr : "unknown");
+    state_text(o, mp);
     for (uint32_t i = 0; i < mp->m.n; i++) {
         const struct hr_mpy_area *a = &mp->m.area[i];
         struct hr_mp_info n;

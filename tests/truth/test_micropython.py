@@ -174,6 +174,56 @@ def boxed(image, args):
     containers.agree("micro:bit", ram, keep, [*args, "--arch", "arm"], asked=[[], ["check"], ["top", "--json"], ["map"], ["blocks", "--ndjson"], ["mp", "info", "--json"], ["mp", "gc", "--json"]])
 
 
+def flash_of(path):
+    """The bytes of an Intel HEX file below 1 MiB, by a reader of this test's own."""
+    base, mem = 0, bytearray(b"\xff" * (1 << 20))
+    for line in open(path):
+        b = bytes.fromhex(line.strip()[1:])
+        if b[3] in (2, 4):
+            base = int.from_bytes(b[4:6], "big") << (16 if b[3] == 4 else 4)
+        elif b[3] == 0 and base < len(mem):
+            at = base + int.from_bytes(b[1:3], "big")
+            mem[at:at + b[0]] = b[4:4 + b[0]]
+    return mem
+
+
+def naive_loads(mem, lo, hi):
+    """address: number of Thumb instructions ldr rN, [pc, #n] that load it, for all addresses in RAM."""
+    n = {}
+    for at in range(0, len(mem) - 1, 2):
+        if mem[at + 1] >> 3 == 9:
+            pool = (at + 4 & ~3) + 4 * mem[at]
+            v = int.from_bytes(mem[pool:pool + 4], "little")
+            if lo <= v < hi:
+                n[v] = n.get(v, 0) + 1
+    return n
+
+
+def naive_collector(mem, lo, hi):
+    """{(first root, words)} where mov r1, #n stands between the load of an address and the call, within 32 bytes behind a push."""
+    found = set()
+    for at in range(0, len(mem) - 64, 2):
+        if mem[at + 1] != 0xb5: # push {.., lr}
+            continue
+        code = [int.from_bytes(mem[i:i + 2], "little") for i in range(at, at + 40, 2)]
+        r0 = [int.from_bytes(mem[p:p + 4], "little") for i, h in enumerate(code) if h >> 8 == 0x48 for p in [(at + 2 * i + 4 & ~3) + 4 * (h & 255)]]
+        r1 = [h & 255 for h in code if h >> 8 == 0x21]
+        if len(r0) == 1 and len(r1) == 1 and lo <= r0[0] < hi and any(h >> 11 == 30 for h in code) and code[3] >> 9 == 0x2d and 0x3301 in code:
+            found.add((r0[0], r1[0])) # ldrh r3, [r0, r2]; adds r3, #1: gc_lock_depth
+    return found
+
+
+def check_code(name, state):
+    """What the firmware's code says of the state, against a search for bit patterns."""
+    mem = flash_of(FIRMWARE)
+    loads = naive_loads(mem, 0x20000000, 0x20004000)
+    named = int(state["named"], 16)
+    hr.eq((state["named_by"], loads[int(state["next"], 16)]), (loads[named], max(n for a, n in loads.items() if not named <= a < named + 0x200)),
+          f"{name}: the state is loaded by so many instructions, the next best by fewer or more")
+    hr.eq({(int(state["roots"], 16), state["root_words"])}, naive_collector(mem, 0x20000000, 0x20004000), f"{name}: the roots, from the collector's code")
+    hr.eq((state["roots_by"], state["root_words_by_memory"]), ("code", state["root_words"]), f"{name}: memory says the same")
+
+
 def microbit():
     if not shutil.which("qemu-system-arm") or not os.path.exists(FIRMWARE):
         return hr.skip("micro:bit", "qemu-system-arm or firmware-microbit-micropython is not installed")
@@ -207,6 +257,7 @@ snap()
         cut_short(f"micro:bit {name}", one, args)
         if name == next(iter(SCENARIOS)):
             boxed(one, args)
+            check_code("micro:bit", before["state"])
         after = ask("mp info", two + "@0x20000000", *args)
         gc = ask("mp gc", one + "@0x20000000", *args, "--regs", one + ".regs")
         check_freed(f"micro:bit {name}", before, after, gc)
@@ -315,7 +366,7 @@ def webassembly():
             out, said = run_package(at, f"{version}-{name}", {**SCENARIOS, "split": SPLIT, "weak": WEAK}[name], 64 * 1024)
             args, name = ("--arch", "wasm32"), f"wasm {version} {name}"
             got = check_map(name, out + ".map@0", args, truth_of(said))
-            hr.eq(got["repr"], "A", f"{name}: representation")
+            hr.eq((got["repr"], got["state"]["roots_by"], bool(got["state"]["code"])), ("A", "memory", True), f"{name}: representation; its code is not in memory")
             check_objects(name, out + ".map@0", args, said)
             check_path(name, out + ".map@0", args, said)
             check_package_gc(name, version, out, said, args)

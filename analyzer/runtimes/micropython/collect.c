@@ -53,12 +53,8 @@ static uint64_t find_root_end(const struct hr_mp *mp, uint64_t mem)
     return mem;
 }
 
-void hr_mp_find_state(struct hr_mp *mp)
+static void find_roots(struct hr_mp *mp, uint64_t mem)
 {
-    uint64_t mem = 0;
-    find_vm(mp, &mem);
-    if (!mp->vm)
-        return;
     mp->root_hi = find_root_end(mp, mem);
     mp->root_lo = mp->vm;
     for (unsigned i = 2; i < THREAD_WORDS; i++) {
@@ -68,7 +64,18 @@ void hr_mp_find_state(struct hr_mp *mp)
             break;
         }
     }
-    hr_mp_find_stack(mp);
+}
+
+enum hr_status hr_mp_find_state(struct hr_mp *mp)
+{
+    uint64_t mem = 0;
+    find_vm(mp, &mem);
+    if (mp->vm)
+        find_roots(mp, mem);
+    HR_TRY(hr_mp_read_code(mp, mem));
+    if (mp->vm)
+        hr_mp_find_stack(mp);
+    return HR_OK;
 }
 
 /* ---- mark ---- */

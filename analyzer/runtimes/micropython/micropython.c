@@ -75,7 +75,7 @@ static enum hr_status find_all(struct hr_mp *mp)
         return st;
     hr_mp_find_version(mp);
     mp->rounds_floats = hr_mp_at_least(mp, 1, 26);
-    hr_mp_find_state(mp);
+    HR_TRY(hr_mp_find_state(mp));
     refuse_foreign(mp);
     return hr_mp_find_objects(mp);
 }

@@ -51,6 +51,16 @@ struct hr_mp_after {
     bool exact;                    /* as hr_mp_gc.exact */
 };
 
+/* What the firmware's own code says of the state (code.c). */
+struct hr_mp_code {
+    bool read;
+    const char *why_not;           /* it was not read, or not to its end: a phrase */
+    uint64_t state, loads, fields; /* the word of the state that it names most often, by how many instructions; how many name other words of it */
+    uint64_t next, next_loads;     /* the variable elsewhere that it names most often */
+    uint64_t collector, lo, hi;    /* the function that goes through the roots [lo, hi); 0 none found */
+    uint64_t mem_lo, mem_hi;       /* the roots as memory alone tells them */
+};
+
 struct hr_mp {
     struct hr_runtime_in in;
     const struct hr_image *img;
@@ -84,6 +94,7 @@ struct hr_mp {
     struct hr_map weak;            /* of blocks with weak references: how many */
     uint64_t vm;                   /* where the state structure holds the newest qstr pool, 0 unknown */
     uint64_t root_lo, root_hi;     /* the words that the collector scans */
+    struct hr_mp_code code;
     uint64_t stack_top;
     bool said_no_registers, said_statics, have_after;
     struct hr_mp_after after;
@@ -177,7 +188,9 @@ uint64_t hr_mp_weak_objects(const struct hr_mp *mp, const struct hr_mpy_area *a)
 uint64_t hr_mp_weak_target(const struct hr_mp *mp, uint64_t ref);                         /* of a ref or finalize; 0: it is dead */
 
 /* ---- state and collector (collect.c) ---- */
-void hr_mp_find_state(struct hr_mp *mp);
+enum hr_status hr_mp_find_state(struct hr_mp *mp) HR_MUST;
+/* mem: where memory says that the state's heap part begins, 0 unknown. Sets the roots where the code tells them (code.c). */
+enum hr_status hr_mp_read_code(struct hr_mp *mp, uint64_t mem) HR_MUST;
 bool hr_mp_is_dict(const struct hr_mp *mp, uint64_t at);
 struct hr_mp_gc {
     struct hr_bits live;           /* per block id */
