@@ -9,13 +9,17 @@
 enum hr_map_mark { HR_MAP_STATIC, HR_MAP_USED, HR_MAP_FREE, HR_MAP_STACK, HR_MAP_STACK_UNUSED, HR_MAP_UNUSED, HR_MAP_OTHER, HR_MAP_CODE, HR_MAP_MARKS };
 const char *hr_map_mark_name(enum hr_map_mark m);
 
-/* The captured memory as one strip, gaps left out, cut into cells of equal size. A row begins where a gap is. */
-struct hr_map_row { uint64_t addr; uint32_t cell0, ncells; };
+/* The captured memory as one strip, holes left out, cut into cells of equal size. A row begins where a hole is, unless there are many. */
+struct hr_map_row {
+    uint64_t addr, hole;        /* hole: addresses left out before this row, 0 none */
+    uint32_t cell0, ncells;
+};
 HR_VEC(hr_map_rowvec, struct hr_map_row)
 struct hr_map_strip {
     uint64_t cell;              /* bytes of one */
     uint8_t *mark;              /* enum hr_map_mark per cell: what most of its bytes are */
-    uint32_t ncells;
+    uint64_t *addr;             /* where each cell begins: what follows in a row need not follow in memory */
+    uint32_t ncells, holes;
     struct hr_map_rowvec rows;
 };
 /* columns: cells of a row; rows: about as many are wanted. */

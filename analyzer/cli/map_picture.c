@@ -64,6 +64,11 @@ void hr_map_terminal(struct hr_cli *c, const struct hr_survey *v)
         return;
     for (size_t i = 0; i < s.rows.n; i++) {
         const struct hr_map_row *r = &s.rows.v[i];
+        if (r->hole) {
+            hr_out_style(o, HR_DIM);
+            hr_outf(o, "  %*s  [%s left out]\n", digits, o->unicode ? "⋮" : ":", hr_cli_bytes(c, r->hole));
+            hr_out_style(o, HR_PLAIN);
+        }
         hr_outf(o, "  %0*llx  ", digits, (unsigned long long)r->addr);
         for (uint32_t k = 0; k < r->ncells; k++)
             mark(o, s.mark[r->cell0 + k]);
@@ -76,7 +81,7 @@ void hr_map_terminal(struct hr_cli *c, const struct hr_survey *v)
 
 /* ---- SVG ---- */
 
-enum { CELL_W = 8, CELL_H = 14, LEFT = 110, TOP = 40, COLUMNS = 96, ROWS = 40 };
+enum { CELL_W = 8, CELL_H = 14, HOLE_H = 20, LEFT = 110, TOP = 40, COLUMNS = 96, ROWS = 40 };
 
 static void xml(struct hr_out *o, const char *z)
 {
@@ -88,11 +93,22 @@ static void xml(struct hr_out *o, const char *z)
     }
 }
 
+/* Where row i begins: holes before it take room. */
+static uint64_t svg_y(const struct hr_map_strip *s, size_t i)
+{
+    uint64_t y = TOP + i * (CELL_H + 2);
+    for (size_t k = 0; k <= i && k < s->rows.n; k++)
+        y += s->rows.v[k].hole ? HOLE_H : 0;
+    return y;
+}
+
 /* Cells of one kind side by side are one rectangle. */
 static void svg_row(struct hr_out *o, const struct hr_map_strip *s, size_t i)
 {
     const struct hr_map_row *r = &s->rows.v[i];
-    uint64_t y = TOP + i * (CELL_H + 2);
+    uint64_t y = svg_y(s, i);
+    if (r->hole)
+        hr_outf(o, "<text x=\"%d\" y=\"%llu\" fill=\"#888\">%llu bytes left out</text>\n", LEFT, (unsigned long long)(y - 5), (unsigned long long)r->hole);
     hr_outf(o, "<text x=\"%d\" y=\"%llu\" text-anchor=\"end\">%08llx</text>\n", LEFT - 8, (unsigned long long)(y + CELL_H - 3), (unsigned long long)r->addr);
     for (uint32_t k = 0; k < r->ncells;) {
         uint8_t m = s->mark[r->cell0 + k];
@@ -100,14 +116,14 @@ static void svg_row(struct hr_out *o, const struct hr_map_strip *s, size_t i)
         while (k + n < r->ncells && s->mark[r->cell0 + k + n] == m)
             n++;
         hr_outf(o, "<rect x=\"%u\" y=\"%llu\" width=\"%u\" height=\"%d\" fill=\"%s\"><title>%08llx: %s</title></rect>\n", LEFT + k * CELL_W,
-                (unsigned long long)y, n * CELL_W, CELL_H, looks[m].color, (unsigned long long)(r->addr + k * s->cell), hr_map_mark_name(m));
+                (unsigned long long)y, n * CELL_W, CELL_H, looks[m].color, (unsigned long long)s->addr[r->cell0 + k], hr_map_mark_name(m));
         k += n;
     }
 }
 
 static void svg_legend(struct hr_out *o, const struct hr_map_strip *s, const struct hr_survey *v)
 {
-    uint64_t y = TOP + s->rows.n * (CELL_H + 2) + 20;
+    uint64_t y = svg_y(s, s->rows.n) + 20;
     int x = LEFT;
     for (unsigned m = 0; m < HR_MAP_MARKS; m++) {
         if (m == HR_MAP_CODE && v->s->image.bare)
@@ -127,7 +143,7 @@ void hr_map_svg(struct hr_out *o, const struct hr_survey *v, const char *title)
     struct hr_map_strip s;
     if (hr_map_strip(v, COLUMNS, ROWS, &s) != HR_OK)
         return;
-    unsigned long long h = TOP + s.rows.n * (CELL_H + 2) + 90;
+    unsigned long long h = svg_y(&s, s.rows.n) + 90;
     int w = LEFT + COLUMNS * CELL_W + 20;
     hr_outf(o, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%llu\" viewBox=\"0 0 %d %llu\" font-family=\"monospace\" font-size=\"12\">\n",
             w, h, w, h);

@@ -90,6 +90,7 @@ struct drawing {
     struct hr_map_strip *s;
     uint32_t columns, cap;
     uint64_t by[HR_MAP_MARKS], filled, addr; /* of the cell being filled: its bytes, where it begins */
+    uint64_t hole;                           /* left out before the next cell */
     bool fresh;                              /* the next cell begins a row */
 };
 
@@ -99,10 +100,13 @@ static enum hr_status end_cell(struct drawing *d)
         return HR_OK;
     struct hr_map_row *row = d->s->rows.n ? &d->s->rows.v[d->s->rows.n - 1] : NULL;
     if (d->fresh || !row || row->ncells == d->columns) {
-        HR_TRY(hr_map_rowvec_push(&d->s->rows, (struct hr_map_row){.addr = d->addr, .cell0 = d->s->ncells}));
+        HR_TRY(hr_map_rowvec_push(&d->s->rows, (struct hr_map_row){.addr = d->addr, .hole = d->hole, .cell0 = d->s->ncells}));
         row = &d->s->rows.v[d->s->rows.n - 1];
+        d->s->holes += d->hole != 0;
+        d->hole = 0;
         d->fresh = false;
     }
+    d->s->addr[d->s->ncells] = d->addr;
     d->s->mark[d->s->ncells++] = major(d->by);
     row->ncells++;
     memset(d->by, 0, sizeof d->by);
@@ -116,6 +120,7 @@ static enum hr_status draw(struct drawing *d, const struct partvec *p, bool gaps
         uint64_t at = p->v[i].addr, left = p->v[i].size;
         if (gaps && (!i || p->v[i - 1].addr + p->v[i - 1].size != at)) {
             HR_TRY(end_cell(d));
+            d->hole = i ? at - (p->v[i - 1].addr + p->v[i - 1].size) : 0;
             d->fresh = true;
         }
         while (left) {
@@ -145,7 +150,8 @@ static enum hr_status strip(const struct partvec *p, uint32_t columns, uint32_t 
     s->rows.max = HR_MAX_REGIONS;
     struct drawing d = {.s = s, .columns = columns, .cap = (uint32_t)(total / cell) + MAX_STRETCHES + 2};
     s->mark = hr_zalloc(d.cap, 1);
-    return s->mark ? draw(&d, p, gaps) : HR_NOMEM;
+    s->addr = hr_zalloc(d.cap, sizeof *s->addr);
+    return s->mark && s->addr ? draw(&d, p, gaps) : HR_NOMEM;
 }
 
 enum hr_status hr_map_strip(const struct hr_survey *v, uint32_t columns, uint32_t rows, struct hr_map_strip *ret)
@@ -164,6 +170,8 @@ enum hr_status hr_map_strip(const struct hr_survey *v, uint32_t columns, uint32_
 void hr_map_strip_deinit(struct hr_map_strip *s)
 {
     hr_free(s->mark);
+    hr_free(s->addr);
     s->mark = NULL;
+    s->addr = NULL;
     hr_map_rowvec_deinit(&s->rows);
 }

@@ -123,16 +123,44 @@ static const char *const kind_words[HR_SV_KINDS] = {
     "static variables", "heap", "stacks", "never written", "other", "code and constants", "mapped files (not in the dump)", "not captured",
 };
 
+static const struct hr_survey_region *region_at(const struct hr_survey *v, uint64_t addr)
+{
+    size_t lo = 0, hi = v->regions.n;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (v->regions.v[mid].addr > addr)
+            hi = mid;
+        else
+            lo = mid + 1;
+    }
+    return lo && addr - v->regions.v[lo - 1].addr < v->regions.v[lo - 1].size ? &v->regions.v[lo - 1] : NULL;
+}
+
+/* Stacks of tasks that lie in a heap. */
+static uint64_t heap_stacks(const struct hr_survey *v)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < v->stacks.n; i++) {
+        const struct hr_survey_region *r = region_at(v, v->stacks.v[i].lo);
+        if (r && r->kind == HR_SV_HEAP)
+            sum += v->stacks.v[i].hi - v->stacks.v[i].lo;
+    }
+    return sum;
+}
+
 static void text_sums(struct hr_cli *c, const struct hr_survey *v)
 {
     static const char *const heads[] = {"bytes", "share", "what"};
     struct hr_tab *t = hr_tab_create(&c->out, heads, "rrl", 3);
-    uint64_t ram = v->captured - (v->s->image.bare ? v->kind_bytes[HR_SV_CODE] : 0), heap_used = 0, heap_free = 0;
-    for (size_t i = 0; i < v->regions.n; i++)
-        if (v->regions.v[i].kind == HR_SV_HEAP) {
-            heap_used += v->regions.v[i].used;
-            heap_free += v->regions.v[i].free;
-        }
+    uint64_t ram = v->captured - (v->s->image.bare ? v->kind_bytes[HR_SV_CODE] : 0), heap_used = 0, heap_free = 0, in_heap = heap_stacks(v), deep = 0;
+    bool known = true;
+    for (size_t i = 0; i < v->regions.n; i++) {
+        const struct hr_survey_region *r = &v->regions.v[i];
+        heap_used += r->kind == HR_SV_HEAP ? r->used : 0;
+        heap_free += r->kind == HR_SV_HEAP ? r->free : 0;
+        known &= r->kind != HR_SV_STACK || r->used != HR_NONE64;
+        deep += r->kind == HR_SV_STACK && r->used != HR_NONE64 ? r->used : 0;
+    }
     for (unsigned k = 0; k < HR_SV_KINDS; k++) {
         bool in = k != HR_SV_FILE && k != HR_SV_ABSENT && !(k == HR_SV_CODE && v->s->image.bare);
         if (!v->kind_bytes[k] || (k == HR_SV_FILE && v->s->image.bare))
@@ -141,8 +169,15 @@ static void text_sums(struct hr_cli *c, const struct hr_survey *v)
         hr_tab_cell(t, in ? hr_cli_pct(v->kind_bytes[k], ram) : "");
         if (k == HR_SV_HEAP)
             hr_tab_cellf(t, "heap: %s in use, %s free", hr_cli_bytes(c, heap_used), hr_cli_bytes(c, heap_free));
+        else if (k == HR_SV_STACK && known)
+            hr_tab_cellf(t, "stacks: %s once used, %s never", hr_cli_bytes(c, deep), hr_cli_bytes(c, v->kind_bytes[k] - hr_min(deep, v->kind_bytes[k])));
         else
             hr_tab_cell(t, k == HR_SV_OTHER ? "written, and nothing says by whom" : kind_words[k]);
+        if (k == HR_SV_HEAP && in_heap) {
+            hr_tab_cell(t, hr_cli_bytes(c, in_heap));
+            hr_tab_cell(t, hr_cli_pct(in_heap, ram));
+            hr_tab_cell(t, "  of that in use: stacks of tasks");
+        }
     }
     hr_tab_print(t, 2);
 }

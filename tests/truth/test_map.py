@@ -88,6 +88,29 @@ def not_captured():
     ok("not captured" in hr.heapray("map", f"{hr.path('late.bin')}@{r.base + 0xa0:#x}", "--elf", r.elf).out, "not captured: said in the text")
 
 
+def banks(r, args, svg):
+    """Memory in two places, and in very many: every cell says where it is."""
+    import xml.etree.ElementTree as xml
+    open(hr.path("bank.bin"), "wb").write(bytes(8192))
+    x = hr.heapray(*args, "--with", f"{hr.path('bank.bin')}@0x10000000", "--svg", svg, env={"LC_ALL": "C", "COLUMNS": "60"})
+    lines = x.out.splitlines()
+    at = next(i for i, l in enumerate(lines) if l.startswith(f"  {r.base:08x}  "))
+    ok(lines[at - 1].strip() == ": [256 MiB left out]".replace(": ", ":  ") and lines[at - 2].startswith("  1000"), "two banks: the hole between them is said", lines[at - 3:at + 1])
+    hexdump = hr.path("many.hex")
+    with open(hexdump, "w") as f:
+        for i in range(40): # more pieces than a picture gives rows of their own
+            a = 0x100 * i
+            for type_, addr, data in ((4, 0, bytes([0x10, 0])), (0, a, bytes(range(1, 17)))):
+                rec = bytes([len(data), addr >> 8, addr & 255, type_]) + data
+                f.write(":" + (rec + bytes([-sum(rec) & 255])).hex().upper() + "\n")
+        f.write(":00000001FF\n")
+    for more in (f"{hr.path('bank.bin')}@0x10000000", hexdump):
+        eq(hr.heapray(*args, "--with", more, "--svg", svg).rc, 0, "banks: drawn")
+        titles = [t.text for t in xml.parse(svg).getroot().iter("{http://www.w3.org/2000/svg}title")]
+        addr = [int(t.split(":")[0], 16) for t in titles]
+        ok(all(0x10000000 <= a < 0x10002000 or r.base <= a < r.base + r.size for a in addr) and addr == sorted(addr), "banks: no cell lies where there is no memory", titles)
+
+
 def picture():
     """On a narrow terminal without UTF-8, and as SVG."""
     why = firmware.missing("lm3s", "nano")
@@ -111,6 +134,7 @@ def picture():
     tree = xml.parse(svg)
     cells = [x for x in tree.getroot().iter("{http://www.w3.org/2000/svg}rect") if x.find("{http://www.w3.org/2000/svg}title") is not None]
     ok(len(cells) > 5, "the SVG is XML and has cells")
+    banks(r, args, svg)
     eq(hr.heapray(*args, "--svg", r.ram).rc, 2, "never over an input")
     eq(open(r.ram, "rb").read(), data, "which is as it was")
 
