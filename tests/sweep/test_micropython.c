@@ -31,16 +31,21 @@ static void sweep(struct mpw *m, struct mk *part, size_t step, struct tally *t)
 
 int main(void)
 {
-    for (unsigned i = 0; i < 6; i++) {
-        struct mpw m;
+    static const struct mpw worlds[] = {
+        {.word = 4, .repr = 'A', .digit = 2, .real = 8}, {.word = 4, .big = true, .repr = 'C', .digit = 2}, {.word = 8, .repr = 'A', .digit = 4, .real = 8},
+        {.word = 4, .recent = true, .repr = 'D', .digit = 2}, {.word = 4, .big = true, .recent = true, .repr = 'B', .digit = 2, .real = 4},
+        {.word = 8, .recent = true, .repr = 'A', .digit = 0, .real = 8},
+    };
+    for (size_t i = 0; i < sizeof worlds / sizeof *worlds; i++) {
+        struct mpw m = worlds[i];
         struct mpw_read got;
         struct tally t = {0};
-        bool big = i == 1 || i == 4, recent = i >= 3;
-        mpw_make(&m, i % 3 == 2 ? 8 : 4, big, recent);
+        unsigned boxed = m.repr == 'A' || m.repr == 'B';
+        mpw_build(&m);
         bool read = mpw_read(&m, &got);
-        OK(read && got.heap && got.state && got.objects == 16 && got.garbage == 1 && !got.damaged,
-           "%u bits, %s endian, %s: %u objects, %u of them garbage, state%s found, %s", 8 * m.word, big ? "big" : "little", recent ? "1.27" : "1.9", got.objects,
-           got.garbage, got.state ? "" : " not", got.damaged ? "damaged" : "sound");
+        OK(read && got.heap && got.state && got.objects == 17 + 2 * boxed && got.garbage == 1 + boxed && !got.damaged,
+           "%u bits, %s endian, %s, representation %c: %u objects, %u of them garbage, state%s found, %s", 8 * m.word, m.big ? "big" : "little",
+           m.recent ? "1.27" : "1.9", m.repr, got.objects, got.garbage, got.state ? "" : " not", got.damaged ? "damaged" : "sound");
         sweep(&m, &m.ram, 7, &t);
         sweep(&m, &m.rom, 29, &t);
         size_t whole = m.ram.n;

@@ -137,7 +137,7 @@ static void vote_int(const struct hr_mp *mp, struct votes *v, uint64_t at)
     uint64_t alloc = hr_mp_bitfield(mp, flags, 2, 8 * mp->word - 2);
     hr_id id = len && len <= alloc && alloc < 1u << 24 ? hr_mp_head(mp, digits) : HR_NONE;
     if (id == HR_NONE) {
-        v->number += len != 0;
+        v->number += len || (flags && !digits); /* what has allocated digits has their address */
         return;
     }
     uint64_t end = digits + hr_block_size(mp->heap, id);
