@@ -180,3 +180,13 @@ void hr_domlevel_deinit(struct hr_domlevel *l)
     hr_u32vec_deinit(&l->member);
     hr_domgroupvec_deinit(&l->group);
 }
+
+uint64_t hr_session_heaviest(struct hr_session *s, hr_id node)
+{
+    uint32_t n = s->graph && s->idom && s->retained ? s->graph->n : 0;
+    if (n && !s->heaviest && (s->heaviest = hr_zalloc((size_t)n + 1, sizeof *s->heaviest)))
+        for (uint32_t i = 0; i < n; i++)
+            if (s->idom[i] < n)
+                s->heaviest[s->idom[i]] = hr_max(s->heaviest[s->idom[i]], s->retained[i]);
+    return s->heaviest && node < n ? s->heaviest[node] : 0;
+}

@@ -7,6 +7,7 @@
 
 #include "analyzer/finding/finding.h"
 #include "analyzer/runtimes/cpython/waste.h"
+#include "analyzer/runtimes/micropython/mp.h"
 
 /* Answers live in these buffers until the next question to the same attribute (one session, one thread). */
 #define ANSWER_TEXT(ret_, n_, ...)                                                                                     \
@@ -77,6 +78,16 @@ GET(o_retained)
     else
         ret->kind = HR_V_UNKNOWN;
 }
+GET(o_heaviest)
+{
+    known(ret, S->retained ? hr_session_heaviest(S, (hr_id)row) : HR_NONE64);
+}
+GET(o_held_by)
+{
+    char b[1024];
+    hr_session_way(S, (hr_id)row, b, sizeof b);
+    ANSWER_TEXT(ret, 1024, "%s", b);
+}
 GET(o_contents)
 {
     char b[256];
@@ -86,7 +97,9 @@ GET(o_contents)
 GET(o_interpreter)
 {
     struct hr_py *py = S->runtimes ? hr_runtimes_self(S->runtimes, "cpython") : NULL;
-    boolean(ret, py && (hr_map_get(&py->module_dicts, hr_py_addr(py, (hr_id)row)) != HR_NONE || hr_py_is_own_table(py, (hr_id)row)));
+    struct hr_mp *mp = S->runtimes ? hr_runtimes_self(S->runtimes, "micropython") : NULL;
+    boolean(ret, (py && (hr_map_get(&py->module_dicts, hr_py_addr(py, (hr_id)row)) != HR_NONE || hr_py_is_own_table(py, (hr_id)row))) ||
+                 (mp && hr_mp_is_namespace(mp, (hr_id)row)));
 }
 GET(o_allocated_at) { hr_model_allocated_at(S, (hr_id)row, ret); }
 static bool o_subject(void *ctx, uint64_t row, uint64_t *addr, char *buf, size_t cap)
@@ -163,6 +176,8 @@ static const struct hr_attr object_attrs[] = {
     {"surety", HR_V_NUM, OBJ, HR_NEED_TYPES, "surety of its type", o_surety, NULL, 0, NULL},
     {"evidence", HR_V_STR, OBJ, HR_NEED_TYPES, "how its type is known", o_evidence, NULL, 0, NULL},
     {"retained", HR_V_NUM, OBJ, HR_NEED_DOMINATORS, "bytes that would go if it went", o_retained, NULL, 0, NULL},
+    {"heaviest", HR_V_NUM, OBJ, HR_NEED_DOMINATORS, "the most that one of the things it alone holds retains: near retained, that thing is the cause", o_heaviest, NULL, 0, NULL},
+    {"held_by", HR_V_STR, OBJ, HR_NEED_REACH, "the way to it from a root, in a line", o_held_by, NULL, 0, NULL},
     {"contents", HR_V_STR, OBJ, 0, "a phrase on what its bytes look like", o_contents, NULL, 0, NULL},
     {"allocated_at", HR_V_STR, OBJ, 0, "file and line that allocated it, where tracemalloc ran", o_allocated_at, NULL, 0, NULL},
     {"interpreter", HR_V_BOOL, OBJ, 0, "a language's interpreter made it for itself: the namespace of a module, Python's table of interned strings, tracemalloc's tables", o_interpreter, NULL, 0, NULL},
@@ -223,6 +238,8 @@ static const struct hr_attr leak_attrs[] = {
     {"addr", HR_V_NUM, OBJ, 0, "its address", l_addr, NULL, 0, NULL},
     {"runtime", HR_V_STR, OBJ, 0, "whose garbage it is: cpython, micropython; empty: no runtime's", l_runtime, NULL, 0, NULL},
     {"managed", HR_V_BOOL, OBJ, 0, "it belongs to a runtime with a garbage collector, which may free it yet", l_managed, NULL, 0, NULL},
+    {"heaviest", HR_V_NUM, OBJ, HR_NEED_DOMINATORS, "the most that one of the things it alone holds retains: near retained, that thing is the cause", o_heaviest, NULL, 0, NULL},
+    {"held_by", HR_V_STR, OBJ, HR_NEED_REACH, "the way to it from a root, in a line", o_held_by, NULL, 0, NULL},
     {"contents", HR_V_STR, OBJ, 0, "a phrase on what its bytes look like", l_contents, NULL, 0, NULL},
     {"arena", HR_V_STR, OBJ, 0, "name of its arena", l_arena, NULL, 0, NULL},
     {"surety", HR_V_NUM, OBJ, 0, "what the claim rests on", l_surety, NULL, 0, NULL},

@@ -8,7 +8,7 @@
 struct hr_session_model {
     struct hr_model model;
     struct hr_table tables[40];
-    struct hr_attr object_attrs[16];
+    struct hr_attr object_attrs[20];
     struct hr_global globals[32];
 };
 /* Fills the tables; columns that are not computed yet get their pointers by hr_model_refresh() after hr_session_need(). */

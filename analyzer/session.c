@@ -125,6 +125,7 @@ void hr_session_close(struct hr_session *s)
     hr_cyclevec_deinit(&s->cycles);
     hr_u32vec_deinit(&s->cycle_members);
     hr_free(s->retained);
+    hr_free(s->heaviest);
     hr_free(s->idom);
     hr_free(s->entries);
     hr_graph_destroy(s->rev);

@@ -53,6 +53,7 @@ struct hr_session {
     uint32_t nentries;
     uint32_t *idom;                /* per node; graph->n = virtual root */
     uint64_t *retained;
+    uint64_t *heaviest;            /* per node: the most that one of those it alone holds retains; made when asked for */
     struct hr_cyclevec cycles;
     struct hr_u32vec cycle_members;
     bool have_cycles;
@@ -114,6 +115,8 @@ enum hr_status hr_session_path(struct hr_session *s, hr_id node, const struct hr
                                uint32_t *len_ret) HR_MUST;
 /* That path in a line: "__main__['keep'].items[3]", "global g_log in fw.elf .head .next"; "nothing holds it". */
 char *hr_session_way(struct hr_session *s, hr_id node, char *buf, size_t cap);
+/* The most that one of the nodes it alone holds retains, 0 none or unknown. Wants dominators. */
+uint64_t hr_session_heaviest(struct hr_session *s, hr_id node);
 const char *hr_base_name(const char *path);
 /* What an address is, for humans: "48-byte block …", "in global g_x", "code of foo() + 12", "not in the image". */
 char *hr_describe_addr(struct hr_session *s, uint64_t addr, char *buf, size_t cap);

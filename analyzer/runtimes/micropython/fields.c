@@ -122,3 +122,12 @@ enum hr_status hr_mp_roots(struct hr_mp *mp)
     }
     return mp->vm && rest < mp->root_hi ? add_root(mp, rest, mp->root_hi - rest, "mp_state_ctx", false) : HR_OK;
 }
+
+bool hr_mp_is_namespace(const struct hr_mp *mp, hr_id id)
+{
+    uint64_t w;
+    if (id >= mp->heap->n || mp->role[id] != HR_MPR_TABLE)
+        return false;
+    hr_id dict = mp->owner[id];
+    return dict == HR_NONE || hr_mp_map_get(mp, hr_block_addr(mp->heap, dict) + mp->word, "__name__", &w);
+}

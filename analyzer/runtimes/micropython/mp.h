@@ -235,6 +235,8 @@ char hr_mp_letter(const struct hr_mp *mp, const struct hr_mpy_area *a, uint64_t 
 /* ---- how blocks hold blocks (fields.c) ---- */
 bool hr_mp_field_name(const struct hr_mp *mp, hr_id id, uint32_t off, char *buf, size_t cap);
 enum hr_status hr_mp_roots(struct hr_mp *mp) HR_MUST;
+/* The table of a dict that lies outside the heap (the globals of __main__), or of a module's. */
+bool hr_mp_is_namespace(const struct hr_mp *mp, hr_id id);
 
 /* ---- values (values.c) ---- */
 bool hr_mp_function_name(const struct hr_mp *mp, uint64_t fun, char *buf, size_t cap); /* of bytecode; names.c */
