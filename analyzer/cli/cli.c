@@ -88,6 +88,29 @@ static const struct hr_verb *find_verb(const char *word)
     return NULL;
 }
 
+static void print_verb(struct hr_out *o, const struct hr_verb *v)
+{
+    char left[40];
+    snprintf(left, sizeof left, "%s%s%s", v->name, *v->args ? " " : "", v->args);
+    hr_outf(o, "  %-16s %s\n", left, v->summary);
+}
+
+/* "mp", "py": the first word of verbs of two; those are listed. */
+static bool print_family(struct hr_out *o, const char *word)
+{
+    size_t n = strlen(word);
+    bool any = false;
+    for (size_t i = 1; i < NVERBS; i++) {
+        if (strncmp(verbs[i]->name, word, n) || verbs[i]->name[n] != ' ')
+            continue;
+        if (!any)
+            hr_outf(o, "usage: heapray %s WHAT CORE [OPTION...]\n\n", word);
+        any = true;
+        print_verb(o, verbs[i]);
+    }
+    return any;
+}
+
 static void print_options(struct hr_out *o)
 {
     for (size_t i = 0; i < NOPTIONS; i++) {
@@ -105,11 +128,8 @@ static void print_usage(struct hr_out *o)
     hr_outf(o, "heapray: where did the memory go? X-rays for the heap of a dead, distant or tiny program.\n\n"
                "usage: heapray CORE [OPTION...]            one screen: what filled the heap, what leaked\n"
                "       heapray VERB CORE [ARGUMENT...] [OPTION...]\n\nverbs:\n");
-    for (size_t i = 1; i < NVERBS; i++) {
-        char left[40];
-        snprintf(left, sizeof left, "%s%s%s", verbs[i]->name, *verbs[i]->args ? " " : "", verbs[i]->args);
-        hr_outf(o, "  %-16s %s\n", left, verbs[i]->summary);
-    }
+    for (size_t i = 1; i < NVERBS; i++)
+        print_verb(o, verbs[i]);
 }
 
 static void print_help(struct hr_out *o, const struct hr_verb *v)
@@ -258,6 +278,12 @@ static int choose_image(struct hr_cli *c, const struct hr_list *words, size_t *a
         return HR_EXIT_USAGE;
     }
     const char *image = c->opt.image = words->v[(*at)++];
+    if (bare && access(image, F_OK) && !strchr(image, ' ')) {
+        struct hr_out err;
+        hr_out_init(&err, stderr, c->color);
+        if (print_family(&err, image))
+            return HR_EXIT_USAGE;
+    }
     if (bare && access(image, F_OK) && !strchr(image, '/') && !strchr(image, '@')) {
         const char *near = nearest_verb(image);
         if (near)
@@ -284,7 +310,8 @@ static int choose_verb(struct hr_cli *c, const struct hr_list *words)
         }
     }
     if (c->help) {
-        print_help(&c->out, c->verb);
+        if (c->verb != verbs[0] || !words->n || !print_family(&c->out, words->v[0]))
+            print_help(&c->out, c->verb);
         return HR_EXIT_OK;
     }
     if (c->verb->needs_image) {
