@@ -64,6 +64,10 @@ static void append_frame(struct hr_session *s, const struct hr_root *r, char *bu
 char *hr_describe_root(struct hr_session *s, const struct hr_root *r, char *buf, size_t cap)
 {
     const char *name = hr_strs_get(s->strs, r->name);
+    if (r->kind == HR_ROOT_MAPPING && s->image.bare) { /* its label is that of a format */
+        snprintf(buf, cap, "other RAM");
+        return buf;
+    }
     snprintf(buf, cap, "%s%s%s", hr_root_named(r) ? "" : hr_root_kind_name(r->kind), *name && !hr_root_named(r) ? " " : "", name);
     switch (r->kind) {
     case HR_ROOT_LOCAL:
@@ -79,7 +83,7 @@ char *hr_describe_root(struct hr_session *s, const struct hr_root *r, char *buf,
     case HR_ROOT_HANDLE:
         break;
     default:
-        if (r->module < s->image.modules.n)
+        if (r->module < s->image.modules.n && !(s->image.bare && s->image.modules.n == 1 && *name))
             append(buf, cap, "%s%s", *name ? " in " : " of ",
                    hr_base_name(hr_strs_get(s->strs, s->image.modules.v[r->module].path)));
     }

@@ -98,6 +98,20 @@ static enum hr_status add_below(struct hr_session *s, const struct hr_domtree *t
     return HR_OK;
 }
 
+/* What a thing holds by names of its own (attributes, globals, members) is no series: each name is a group. 0: it is one, or the thing holds
+ * too many to be told apart. */
+static uint64_t name_key(struct hr_session *s, const struct hr_domtree *t, uint32_t parent, uint32_t node)
+{
+    enum { FEW = 32 };
+    char edge[300];
+    if (parent == t->n || hr_node_is_root(s->heap, node) || t->first[parent + 1] - t->first[parent] > FEW)
+        return 0;
+    hr_describe_edge(s, parent, node, edge, sizeof edge, NULL);
+    size_t end = strlen(edge);
+    bool named = (edge[0] == '.' && edge[end - 1] != ']') || (edge[0] == '[' && edge[1] == '\'');
+    return named ? 1ull << 63 | hr_hash_bytes(edge, strlen(edge), 1) >> 1 : 0;
+}
+
 /* Which group each child is in, in `of`; the groups' sums. */
 static enum hr_status sort_out(struct hr_session *s, const struct hr_domtree *t, const uint32_t *nodes, size_t n, uint64_t above,
                                struct hr_u32vec *of, struct hr_map *index, struct hr_domlevel *ret)
@@ -105,14 +119,15 @@ static enum hr_status sort_out(struct hr_session *s, const struct hr_domtree *t,
     for (size_t i = 0; i < n; i++)
         for (uint32_t k = t->first[nodes[i]]; k < t->first[nodes[i] + 1]; k++) {
             uint32_t node = t->child[k], *at;
-            uint64_t key;
+            uint64_t key, name;
             bool was;
             if (!s->retained[node])
                 continue;
             HR_TRY(key_of(s, t, node, nodes[i] == t->n, &key));
             if (above && key == above)
                 continue;
-            HR_TRY(hr_map_slot(index, key, (uint32_t)ret->group.n, &at, &was));
+            name = n == 1 ? name_key(s, t, nodes[i], node) : 0;
+            HR_TRY(hr_map_slot(index, name ? name : key, (uint32_t)ret->group.n, &at, &was));
             if (!was)
                 HR_TRY(hr_domgroupvec_push(&ret->group, (struct hr_domgroup){.node = node, .key = key, .leaked = key >> 61 & 1}));
             uint32_t g = *at;
@@ -161,17 +176,32 @@ enum hr_status hr_domlevel_of(struct hr_session *s, const struct hr_domtree *t, 
     return st;
 }
 
-char *hr_domgroup_name(struct hr_session *s, const struct hr_domtree *t, const struct hr_domgroup *g, char *buf, size_t cap)
+/* Of what nothing leads to: what a collector takes some day is no leak. */
+static const char *lost_word(struct hr_session *s, const struct hr_domgroup *g)
 {
-    char type[1024], root[600];
-    uint32_t handle = hr_map_get(&t->handle, g->node);
+    return !g->leaked ? "" : hr_runtimes_claims(s->runtimes, g->node) ? "garbage: " : "leaked: ";
+}
+
+char *hr_domgroup_name(struct hr_session *s, const struct hr_domtree *t, const struct hr_domgroup *g, const struct hr_domgroup *parent,
+                       const char *count, char *buf, size_t cap)
+{
+    enum { SMALL = 1 << 20 /* blocks: paths want all references the other way round */ };
+    char type[1024], way[1024] = "";
+    uint32_t handle = parent ? HR_NONE : hr_map_get(&t->handle, g->node);
     hr_describe_type(s, g->node, type, sizeof type);
-    if (handle != HR_NONE) /* a root of that name may lead to several */
-        snprintf(buf, cap, "%s: %s", hr_describe_root(s, &s->heap->roots.v[handle], root, sizeof root), type);
-    else if (g->count > 1)
-        snprintf(buf, cap, "%s%llu x %s", g->leaked ? "leaked: " : "", (unsigned long long)g->count, type);
-    else
-        snprintf(buf, cap, "%s%s", g->leaked ? "leaked: " : "", type);
+    if (handle != HR_NONE) { /* a root of that name may lead to several */
+        snprintf(buf, cap, "%s: %s", hr_describe_root(s, &s->heap->roots.v[handle], way, sizeof way), type);
+        return buf;
+    }
+    if (g->count > 1) {
+        snprintf(buf, cap, "%s%s x %s", lost_word(s, g), count, type);
+        return buf;
+    }
+    if (parent && parent->count == 1)
+        hr_describe_edge(s, parent->node, g->node, way, sizeof way, NULL);
+    else if (!parent && !g->leaked && !hr_node_is_root(s->heap, g->node) && s->heap->n < SMALL)
+        hr_session_way(s, g->node, way, sizeof way);
+    snprintf(buf, cap, "%s%s%s%s", lost_word(s, g), way, way[0] ? ": " : "", type);
     return buf;
 }
 

@@ -32,8 +32,10 @@ struct hr_domlevel { struct hr_u32vec member; struct hr_domgroupvec group; /* mo
  * The caller calls hr_domlevel_deinit(). */
 enum hr_status hr_domlevel_of(struct hr_session *s, const struct hr_domtree *t, const uint32_t *nodes, size_t n, uint64_t above,
                               struct hr_domlevel *ret) HR_MUST;
-/* What a group at the top of the tree is, for people: a root's name, "5,000 x struct node", "leaked: ...". Returns buf. */
-char *hr_domgroup_name(struct hr_session *s, const struct hr_domtree *t, const struct hr_domgroup *g, char *buf, size_t cap);
+/* What a group is, for people: a root's name, "5,000 x struct node", "leaked: ...", ".cache: dict" below its parent. At the top of the tree
+ * (parent NULL) what several roots hold has the way from one of them: "__main__['log']: list". Counts as text by `count`. Returns buf. */
+char *hr_domgroup_name(struct hr_session *s, const struct hr_domtree *t, const struct hr_domgroup *g, const struct hr_domgroup *parent,
+                       const char *count, char *buf, size_t cap);
 void hr_domlevel_deinit(struct hr_domlevel *l);
 
 #endif

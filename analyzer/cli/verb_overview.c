@@ -7,6 +7,7 @@
 #include "analyzer/domtree.h"
 #include "analyzer/model.h"
 #include "analyzer/owners.h"
+#include "analyzer/runtimes/micropython/mp.h"
 #include "analyzer/runtimes/native_api.h"
 
 enum { TOP_TYPES = 8, TOP_SUSPECTS = 3, TOP_HOLDERS = 4 };
@@ -88,8 +89,14 @@ static void print_what(struct hr_cli *c)
     const struct hr_image *img = &s->image;
     struct line l = {.n = 0};
     char head[300];
-    put(&l, "%s, %s, %zu thread%s", img->args ? hr_strs_get(s->strs, img->args) : img->format ? img->format : "an image",
-        img->arch ? img->arch->name : "unknown processor", img->threads.n, img->threads.n == 1 ? "" : "s");
+    put(&l, "%s, %s", img->args ? hr_strs_get(s->strs, img->args) : img->format ? img->format : "an image",
+        img->arch ? img->arch->name : "unknown processor");
+    if (!img->bare)
+        put(&l, ", %zu thread%s", img->threads.n, img->threads.n == 1 ? "" : "s");
+    else if (s->rtos)
+        put(&l, ", %zu task%s", img->threads.n, img->threads.n == 1 ? "" : "s");
+    else
+        put(&l, img->threads.n ? ", registers known" : ", no registers (--regs FILE gives them)");
     if (img->signal) {
         put(&l, ", stopped by signal %d (%s)", img->signal, strsignal(img->signal));
         if (img->has_fault_addr && (img->signal == 11 || img->signal == 7))
@@ -110,32 +117,57 @@ static void print_what(struct hr_cli *c)
     }
 }
 
+/* "micropython 1.9.2": where a language brought the allocator, its version says more. */
+static void put_allocator(struct hr_cli *c, struct line *l, const struct hr_allocator_info *a, size_t i)
+{
+    struct hr_mp *mp = strcmp(a->name, "micropython") ? NULL : hr_runtimes_self(c->s->runtimes, "micropython");
+    const char *version = mp && mp->version[0] ? mp->version : a->version;
+    put(l, "%s%s%s%s", i ? ", " : "", mp ? "MicroPython" : a->name, version[0] ? " " : "", version);
+}
+
+static void put_largest(struct hr_cli *c, struct line *l)
+{
+    uint64_t most = 0;
+    for (size_t i = 0; i < c->s->heap->arenas.n; i++)
+        most = hr_max(hr_max(most, c->s->heap->arenas.v[i].largest_free),
+                      hr_max(c->s->frag->arenas.v[i].largest_run, c->s->frag->arenas.v[i].top_bytes));
+    put(l, " (the largest piece %s) of %s", hr_cli_bytes(c, most), hr_cli_bytes(c, hr_session_totals(c->s).mapped));
+}
+
 static void print_heap(struct hr_cli *c)
 {
     const struct hr_session *s = c->s;
     struct heapray_totals t = hr_session_totals(s);
     struct line l = {.n = 0};
     if (!s->heap->allocators.n) {
-        hr_out_wrap(&c->out, 0, "No allocator that heapray knows was found in it, so nothing can be said about its heap.");
+        hr_out_wrap(&c->out, 0, "No heap was found in it; the notes below say what may be missing.");
         return;
     }
     put(&l, "Heap (");
     for (size_t i = 0; i < s->heap->allocators.n; i++)
-        put(&l, "%s%s%s%s", i ? ", " : "", s->heap->allocators.v[i].name, s->heap->allocators.v[i].version[0] ? " " : "",
-            s->heap->allocators.v[i].version);
-    put(&l, "): %s in use in %s blocks, %s cached, %s free, %s mapped in %zu arena%s", hr_cli_bytes(c, t.used_bytes),
-        hr_cli_count(c, t.used_blocks), hr_cli_bytes(c, t.cached_bytes), hr_cli_bytes(c, t.free_bytes), hr_cli_bytes(c, t.mapped),
-        s->heap->arenas.n, s->heap->arenas.n == 1 ? "" : "s");
+        put_allocator(c, &l, &s->heap->allocators.v[i], i);
+    put(&l, "): %s in use in %s block%s, ", hr_cli_bytes(c, t.used_bytes), hr_cli_count(c, t.used_blocks), t.used_blocks == 1 ? "" : "s");
+    if (t.cached_bytes || !s->image.bare)
+        put(&l, "%s cached, ", hr_cli_bytes(c, t.cached_bytes));
+    put(&l, "%s free", hr_cli_bytes(c, t.free_bytes));
+    if (s->image.bare)
+        put_largest(c, &l);
+    else
+        put(&l, ", %s mapped in %zu arena%s", hr_cli_bytes(c, t.mapped), s->heap->arenas.n, s->heap->arenas.n == 1 ? "" : "s");
     hr_out_wrap(&c->out, 0, l.text);
     l.n = 0;
     put(&l, "%s of the bytes in use have a type", hr_cli_pct(typed_bytes(s), t.used_bytes));
-    if (s->leaks && s->heap->roots_complete)
-        put(&l, "; %s in %s blocks are %s (%s)%s", hr_cli_bytes(c, s->leaks->bytes), hr_cli_count(c, s->leaks->blocks),
-            hr_runtimes_managed(s->runtimes) ? "unreachable" : "leaked", hr_cli_pct(s->leaks->bytes, t.used_bytes),
-            hr_runtimes_managed(s->runtimes) ? ", garbage of the runtime included" : "");
+    if (s->leaks && s->heap->roots_complete && s->heap->allocators.n == 1 && !strcmp(s->heap->allocators.v[0].name, "micropython"))
+        put(&l, "; %s in %s block%s (%s) %s garbage that gc.collect() would free", hr_cli_bytes(c, s->leaks->bytes),
+            hr_cli_count(c, s->leaks->blocks), s->leaks->blocks == 1 ? "" : "s", hr_cli_pct(s->leaks->bytes, t.used_bytes),
+            s->leaks->blocks == 1 ? "is" : "are");
+    else if (s->leaks && s->heap->roots_complete)
+        put(&l, "; %s in %s block%s %s %s (%s)%s", hr_cli_bytes(c, s->leaks->bytes), hr_cli_count(c, s->leaks->blocks),
+            s->leaks->blocks == 1 ? "" : "s", s->leaks->blocks == 1 ? "is" : "are", hr_runtimes_managed(s->runtimes) ? "unreachable" : "leaked",
+            hr_cli_pct(s->leaks->bytes, t.used_bytes), hr_runtimes_managed(s->runtimes) ? ", garbage of the runtime included" : "");
     else if (s->leaks)
         put(&l, "; what is leaked cannot be known, memory that may hold pointers is missing");
-    for (uint16_t a = 0; s->owners && a < s->owners->nallocators; a++) {
+    for (uint16_t a = 0; s->owners && !s->image.bare && a < s->owners->nallocators; a++) {
         uint64_t all = hr_owners_used(s->owners, a), not = s->owners->bytes[a][HR_OWNED_NOT];
         if (all)
             put(&l, "; %s of %s's bytes belong to somebody known", hr_cli_pct(all - not, all), s->heap->allocators.v[a].name);
@@ -197,7 +229,7 @@ static void print_holders(struct hr_cli *c)
             char name[2048];
             hr_tab_cell(t, hr_cli_bytes(c, top.group.v[i].retained));
             hr_tab_cell(t, hr_cli_pct(top.group.v[i].retained, whole));
-            hr_tab_cell(t, hr_domgroup_name(s, &tree, &top.group.v[i], name, sizeof name));
+            hr_tab_cell(t, hr_domgroup_name(s, &tree, &top.group.v[i], NULL, hr_cli_count(c, top.group.v[i].count), name, sizeof name));
         }
         hr_tab_print(t, 2);
     }
@@ -290,14 +322,23 @@ static void print_suspects(struct hr_cli *c, const struct view *v)
     suspectvec_deinit(&s);
 }
 
+/* Without debug information there is no type that --assume could name. */
+static bool knows_types(const struct hr_session *s)
+{
+    for (size_t i = 0; s->types && s->types->module_typed && i < s->image.modules.n; i++)
+        if (s->types->module_typed[i] == 1)
+            return true;
+    return false;
+}
+
 static void print_hint(struct hr_cli *c, const struct view *v)
 {
-    if (!v->hint || v->hint->reach_bytes < hr_session_totals(c->s).used_bytes / 50)
+    if (!v->hint || v->hint->reach_bytes < hr_session_totals(c->s).used_bytes / 50 || !knows_types(c->s))
         return;
     hr_outf(&c->out, "\nuntyped: naming ");
     hr_out_esc(&c->out, v->hint->name);
-    hr_outf(&c->out, " (%s blocks, e.g. 0x%llx) would explain most of what is untyped, %s: --assume 0x%llx=TYPE\n",
-            hr_cli_count(c, v->hint->count), (unsigned long long)hr_block_addr(c->s->heap, v->hint->example),
+    hr_outf(&c->out, " (%s block%s, e.g. 0x%llx) would explain most of what is untyped, %s: --assume 0x%llx=TYPE\n",
+            hr_cli_count(c, v->hint->count), v->hint->count == 1 ? "" : "s", (unsigned long long)hr_block_addr(c->s->heap, v->hint->example),
             hr_cli_bytes(c, v->hint->reach_bytes), (unsigned long long)hr_block_addr(c->s->heap, v->hint->example));
 }
 

@@ -19,25 +19,8 @@ struct walk {
     size_t at[MAX_DEPTH], shown[MAX_DEPTH];
     unsigned depth, deepest;
     uint32_t start;           /* tree.n, or the block it starts at */
+    struct hr_domgroup root;  /* that block */
 };
-
-/* "__main__", ".cache: dict", "5,000 x __main__.User", "leaked: 3 x struct node". */
-static const char *name_of(struct walk *w, const struct hr_domgroup *g, const struct hr_domgroup *parent, char *buf, size_t cap)
-{
-    struct hr_session *s = w->c->s;
-    char type[1024], edge[600] = "";
-    if (!parent && w->start == w->tree.n && hr_map_get(&w->tree.handle, g->node) != HR_NONE)
-        return hr_domgroup_name(s, &w->tree, g, buf, cap);
-    hr_describe_type(s, g->node, type, sizeof type);
-    if (g->count > 1) {
-        snprintf(buf, cap, "%s%s x %s", g->leaked ? "leaked: " : "", hr_cli_count(w->c, g->count), type);
-        return buf;
-    }
-    if (parent && parent->count == 1)
-        hr_describe_edge(s, parent->node, g->node, edge, sizeof edge, NULL);
-    snprintf(buf, cap, "%s%s%s%s", g->leaked ? "leaked: " : "", edge, edge[0] ? ": " : "", type);
-    return buf;
-}
 
 static void row_text(struct walk *w, uint64_t retained, uint64_t own, const char *name)
 {
@@ -125,10 +108,10 @@ static enum hr_status walk(struct walk *w)
             close_group(w);
             continue;
         }
-        const struct hr_domgroup *g = &l->group.v[w->at[w->depth]++], *parent = NULL;
+        const struct hr_domgroup *g = &l->group.v[w->at[w->depth]++], *parent = w->start == w->tree.n ? NULL : &w->root;
         if (w->depth)
             parent = &w->level[w->depth - 1].group.v[w->at[w->depth - 1] - 1];
-        open_group(w, g, name_of(w, g, parent, name, sizeof name));
+        open_group(w, g, hr_domgroup_name(w->c->s, &w->tree, g, parent, hr_cli_count(w->c, g->count), name, sizeof name));
         if (w->depth + 1 >= w->deepest) {
             close_group(w);
             continue;
@@ -183,6 +166,7 @@ static int run(struct hr_cli *c)
         if (w.start == HR_NONE)
             return hr_cli_error(HR_EXIT_USAGE, "0x%llx is no heap block", (unsigned long long)addr);
         w.whole = s->retained[w.start];
+        w.root = (struct hr_domgroup){.node = w.start, .count = 1};
     }
     w.least = c->all ? 1 : hr_max(w.whole / 100, 1);
     st = hr_domtree_init(&w.tree, s->idom, s->graph->n);
