@@ -269,6 +269,12 @@ static void fake_nothing(void *c, struct hr_value *v)
     *v = (struct hr_value){0};
 }
 
+static void fake_process(void *ctx, struct hr_value *ret)
+{
+    (void)ctx;
+    *ret = (struct hr_value){.kind = HR_V_BOOL};
+}
+
 static void fake_whole(void *c, struct hr_value *v) { *v = (struct hr_value){.kind = HR_V_BOOL, .b = !((struct fake *)c)->cut}; }
 static void fake_shared(void *c, struct hr_value *v) { fake_num(v, ((struct fake *)c)->shared); }
 
@@ -344,7 +350,8 @@ static void fake_init(struct fake *f, uint64_t n, uint64_t seed)
     f->globals[4] = (struct hr_global){"image.roots_complete", HR_V_BOOL, HR_NEED_REACH, "", fake_whole, f};
     f->globals[5] = (struct hr_global){"leak.shared_blocks", HR_V_NUM, HR_NEED_REACH, "", fake_shared, f};
     f->globals[6] = (struct hr_global){"leak.shared_bytes", HR_V_NUM, HR_NEED_REACH, "", fake_shared, f};
-    f->model = (struct hr_model){.tables = f->tables, .ntables = 5, .globals = f->globals, .nglobals = 7, .trace = fake_trace, .trace_ctx = f};
+    f->globals[7] = (struct hr_global){"image.bare", HR_V_BOOL, 0, "", fake_process, f};
+    f->model = (struct hr_model){.tables = f->tables, .ntables = 5, .globals = f->globals, .nglobals = 8, .trace = fake_trace, .trace_ctx = f};
 }
 
 __attribute__((unused)) static void fake_deinit(struct fake *f)

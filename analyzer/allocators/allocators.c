@@ -45,6 +45,17 @@ static void name_others(struct hr_image *img, struct hr_types *types)
     }
 }
 
+/* What a microcontroller's image lacks most often. */
+static const char *what_helps(const struct hr_image *img)
+{
+    if (!img->bare)
+        return "";
+    for (size_t i = 0; i < img->modules.n; i++)
+        if (img->modules.v[i].main_exe)
+            return ": is that the program it ran, and does it begin where FILE@ADDR says?";
+    return ": most C heaps are found by symbols, which --elf FILE gives; MicroPython wants its whole RAM, and its flash by --with FILE";
+}
+
 enum hr_status hr_heap_build(struct hr_image *img, struct hr_types *types, struct hr_heap **ret)
 {
     struct hr_builder *b;
@@ -55,7 +66,7 @@ enum hr_status hr_heap_build(struct hr_image *img, struct hr_types *types, struc
     struct hr_heap *heap = NULL;
     enum hr_status st = open_all(&in, self, &found);
     if (st == HR_OK && !found)
-        hr_note(img->notes, HR_NOTE_DEGRADED, "heap.none", "no allocator that heapray knows was found in this image");
+        hr_note(img->notes, HR_NOTE_DEGRADED, "heap.none", "no allocator that heapray knows was found in this image%s", what_helps(img));
     if (st == HR_OK)
         name_others(img, types);
     if (st == HR_OK)

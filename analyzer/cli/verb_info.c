@@ -306,8 +306,8 @@ static void info_text(struct hr_cli *c)
         hr_outf(o, "signal: %d (%s)\n", img->signal, strsignal(img->signal));
     if (img->has_fault_addr)
         hr_outf(o, "fault address: 0x%llx\n", (unsigned long long)img->fault_addr);
-    hr_outf(o, "%s segments, %s in the dump, %zu threads", hr_cli_count(c, img->segs.n), hr_cli_bytes(c, img->dumped_bytes),
-            img->threads.n);
+    hr_outf(o, "%s segment%s, %s in the dump, %zu thread%s", hr_cli_count(c, img->segs.n), img->segs.n == 1 ? "" : "s",
+            hr_cli_bytes(c, img->dumped_bytes), img->threads.n, img->threads.n == 1 ? "" : "s");
     if (img->missing_bytes)
         hr_outf(o, ", %s missing", hr_cli_bytes(c, img->missing_bytes));
     hr_outf(o, "\n");

@@ -85,6 +85,29 @@ enum hr_status hr_flash_protect(struct hr_image *img)
     return HR_OK;
 }
 
+/* Has the program variables, and the image none of the memory they lie in? Then it was given at another address. */
+void hr_bare_check_place(struct hr_image *img)
+{
+    const struct hr_module *m = main_module(img);
+    uint64_t lo = UINT64_MAX, hi = 0;
+    char name[300];
+    for (uint32_t i = 0; m && i < m->elf->nph && i < 64; i++) {
+        const struct hr_phdr *p = &m->elf->ph[i];
+        if (p->type != HR_PT_LOAD || !(p->flags & PF_W) || hr_elf_ph_is_code(m->elf, p) || !p->memsz)
+            continue;
+        lo = hr_min(lo, m->bias + p->vaddr);
+        hi = hr_max(hi, hr_sat_add(m->bias + p->vaddr, p->memsz));
+    }
+    if (!img->bare || lo >= hi)
+        return;
+    uint32_t k = hr_image_seg_above(img, lo);
+    if (hr_image_find(img, lo, NULL) || (k < img->segs.n && img->segs.v[k].addr < hi))
+        return;
+    hr_note_at(img->notes, HR_NOTE_DEGRADED, "core.elsewhere", lo, "the variables of %s lie from 0x%llx to 0x%llx, where this image has nothing: give the "
+               "address it was read from (FILE@0x%llx), or the missing memory with --with", hr_escz(name, sizeof name, hr_strs_get(img->strs, m->path)),
+               (unsigned long long)lo, (unsigned long long)hi, (unsigned long long)(lo & ~0xfffull));
+}
+
 /* Bytes of read-only program headers that the image holds too, and how many of them differ. */
 void hr_exe_compare(const struct hr_image *img, const struct hr_module *m, uint64_t *same_ret, uint64_t *differ_ret)
 {

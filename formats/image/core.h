@@ -57,6 +57,7 @@ enum hr_status hr_modules_exe(struct hr_image *img, const struct hr_open_options
 /* Once the program is known: memory that its program headers or the processor's memory map call read-only is not writable,
  * whatever the container says (an image of flash holds no references to the heap). */
 enum hr_status hr_flash_protect(struct hr_image *img) HR_MUST;
+void hr_bare_check_place(struct hr_image *img);
 /* Of the read-only bytes that both the program and the image have: how many are equal, how many differ. */
 void hr_exe_compare(const struct hr_image *img, const struct hr_module *m, uint64_t *same_ret, uint64_t *differ_ret);
 /* --regs: one thread out of a text file. Needs the processor, so after hr_modules_exe. */

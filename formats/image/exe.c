@@ -130,7 +130,7 @@ enum hr_status hr_modules_exe(struct hr_image *img, const struct hr_open_options
     enum hr_status st = hr_elf_map(hr_fd_regular(opt->exe, &why), &m.elf);
     hr_escz(name, sizeof name, opt->exe);
     if (st != HR_OK) {
-        hr_note(img->notes, HR_NOTE_DEGRADED, "core.exe_unreadable", "%s, given with --exe, %s", name, why);
+        hr_note(img->notes, HR_NOTE_DEGRADED, "core.exe_unreadable", "%s, given with --exe or --elf, %s", name, why);
         return st == HR_NOMEM ? st : HR_OK;
     }
     adopt(img, opt, m.elf);

@@ -127,7 +127,7 @@ static enum hr_status find_file(struct hr_image *img, struct hr_module *m, const
     if (m->main_exe && opt->exe) {
         int fd = hr_fd_regular(opt->exe, &why);
         if (fd < 0)
-            hr_note(img->notes, HR_NOTE_DEGRADED, "core.exe_unreadable", "the program given with --exe %s", why);
+            hr_note(img->notes, HR_NOTE_DEGRADED, "core.exe_unreadable", "the program given with --exe or --elf %s", why);
         return try_file(img, m, fd, opt->exe, true, ret);
     }
     if (path[0] != '/')

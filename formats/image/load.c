@@ -32,9 +32,11 @@ static const char *looks_like(const struct hr_file *f)
 {
     const uint8_t *p = f->bytes.p;
     size_t n = f->bytes.n;
+    if (!n)
+        return "is empty";
     if (n >= 18 && !memcmp(p, "\177ELF", 4)) {
         unsigned type = p[5] == 2 ? p[17] : p[16];
-        return type == 2 || type == 3 ? "is an executable or a library, not a core dump; name the dump first and this with --exe"
+        return type == 2 || type == 3 ? "is an executable or a library, not a core dump; name the dump first and this with --exe (firmware: --elf)"
                : type == 1            ? "is an object file, not a core dump"
                                       : "is an ELF file, but no core dump";
     }
@@ -111,6 +113,7 @@ enum hr_status hr_image_load(struct hr_file *const *files, size_t nfiles, const 
     HR_TRY(hr_image_arrange(img));
     HR_TRY(hr_modules_exe(img, opt));
     HR_TRY(hr_flash_protect(img));
+    hr_bare_check_place(img);
     HR_TRY(hr_regs_load(img, opt));
     HR_TRY(hr_modules_open(img, opt));
     HR_TRY(hr_modules_tls(img));

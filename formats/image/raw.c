@@ -9,6 +9,11 @@ static enum hr_status load(const struct hr_file *f, const struct hr_open_options
     hr_str name;
     size_t zeros = 0;
     char path[512];
+    if (f->bytes.n && f->addr + (f->bytes.n - 1) < f->addr) {
+        hr_note(img->notes, HR_NOTE_DAMAGE, "raw.too_high", "%s does not fit at 0x%llx: it would reach beyond the end of memory",
+                hr_escz(path, sizeof path, f->path), (unsigned long long)f->addr);
+        return HR_UNSUPPORTED;
+    }
     if (!*img->format)
         HR_TRY(hr_raw_arch(img, opt));
     HR_TRY(hr_strs_addz(img->strs, "raw", &name));

@@ -126,7 +126,7 @@ enum hr_status hr_regs_load(struct hr_image *img, const struct hr_open_options *
     parse(img, (struct hr_span){text.p, (size_t)hr_min(text.n, MAX_TEXT)}, &t);
     hr_fd_unmap(text);
     if (!take(&t, img->arch->sp, &t.sp)) {
-        hr_note(img->notes, HR_NOTE_DEGRADED, "regs.no_sp", "%s has no stack pointer of a %s processor and is not used", name, img->arch->name);
+        hr_note(img->notes, HR_NOTE_DEGRADED, "regs.no_sp", "%s has no stack pointer of the processor (%s) and is not used", name, img->arch->name);
         return HR_OK;
     }
     take(&t, img->arch->pc, &t.pc);
