@@ -75,6 +75,8 @@ def one(kernel, *flags, board="lm3s"):
     r = build(kernel, "-" + re.sub("[^A-Za-z0-9]", "-", name), *flags, board=board)
     args = (r.image, "--elf", r.elf, "--regs", r.regs)
     got, stacks = compare(r, kernel, args, name)
+    waits = {1: "queue inbox (3 x 8 bytes)", 2: "gate", 3: "queue mailbox"}[kernel]
+    eq({n: t["waits_for"] for n, t in got.items() if n in ("reader", "idle")}, {"reader": waits, "idle": None}, f"{name}: what a task waits for")
     info = hr.heapray("info", "--json", *args).json()
     ok(KERNELS[kernel] in [x["name"] for x in info["runtimes"]], f"{name}: named as a runtime", info["runtimes"])
     head, used = blocks(args)

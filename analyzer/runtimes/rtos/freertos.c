@@ -150,6 +150,8 @@ static enum hr_status add(struct hr_rtos *r, const struct layout *l, uint64_t tc
     if (!plausible(r, l, tcb, &t))
         return HR_ABSENT;
     t.state = state;
+    if (word(r, tcb + l->event + l->container, &v))
+        t.waits_in = v;
     hr_rtos_text(r, tcb + l->name, (unsigned)l->name_len, &t.name);
     if (l->end != HR_NONE64 && word(r, tcb + l->end, &v) && v > t.stack_lo && v - t.stack_lo < 64 << 20)
         t.stack_hi = (v + 2 * l->w) & ~(2 * l->w - 1);

@@ -121,6 +121,42 @@ enum hr_status hr_rtos_object(struct hr_rtos *r, hr_id block, const char *like, 
     return hr_kobjectvec_push(&r->objects, o);
 }
 
+/* ---- what a task waits for ---- */
+
+/* The variable that is the object, or the object in the heap by its name without the kernel's. */
+static enum hr_status waits_for(struct hr_rtos *r, const struct hr_map *by_block, struct hr_task *t)
+{
+    char name[96];
+    uint64_t off;
+    const struct hr_sym *s = hr_sym_at(r->types, t->waits_in, &off);
+    hr_id b = hr_heap_at(r->heap, t->waits_in, NULL);
+    uint32_t i = b == HR_NONE ? HR_NONE : hr_map_get(by_block, b);
+    if (i != HR_NONE) {
+        const char *is = hr_strs_get(r->image->strs, r->objects.v[i].name);
+        size_t n = strlen(r->kernel);
+        snprintf(name, sizeof name, "%s", !strncmp(is, r->kernel, n) && is[n] == ' ' ? is + n + 1 : is);
+    } else if (b == HR_NONE && s && s->kind == HR_SYM_DATA && off < s->size) {
+        snprintf(name, sizeof name, "%s", s->name);
+    } else {
+        return HR_OK;
+    }
+    return hr_strs_addz(r->image->strs, name, &t->waits);
+}
+
+static enum hr_status waits(struct hr_rtos *r)
+{
+    struct hr_map by_block;
+    enum hr_status st = HR_OK;
+    hr_map_init(&by_block, HR_MAX_BLOCKS);
+    for (size_t i = 0; i < r->objects.n && st == HR_OK; i++)
+        st = hr_map_put(&by_block, r->objects.v[i].block, (uint32_t)i);
+    for (size_t i = 0; i < r->tasks.n && st == HR_OK; i++)
+        if (r->tasks.v[i].waits_in && r->tasks.v[i].state == HR_TASK_BLOCKED)
+            st = waits_for(r, &by_block, &r->tasks.v[i]);
+    hr_map_deinit(&by_block);
+    return st;
+}
+
 /* ---- stacks ---- */
 
 static int by_stack(const void *a, const void *b)
@@ -347,6 +383,7 @@ static enum hr_status find(struct hr_rtos *r)
         hr_note(r->notes, HR_NOTE_DAMAGE, "rtos.tasks", "more than %d tasks: the lists of %s are damaged, perhaps", HR_RTOS_MAX_TASKS, r->kernel);
     else
         HR_TRY(st);
+    HR_TRY(waits(r));
     stack_ends(r);
     HR_TRY(threads(r));
     HR_TRY(interrupt_stack(r));

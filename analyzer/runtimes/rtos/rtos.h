@@ -32,6 +32,7 @@ struct hr_task {
     hr_id stack_block, tcb_block; /* HR_NONE: not in the heap */
     hr_str name;
     hr_str waits;               /* what it waits for, 0 unknown or nothing */
+    uint64_t waits_in;          /* an address in the kernel's object it waits for, 0 none */
 };
 HR_VEC(hr_taskvec, struct hr_task)
 

@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { THRD = 0x54485244, MAX_STATE = 14 };
+enum { THRD = 0x54485244, QUEUE = 5, MAX_STATE = 14 };
 
-struct layout { uint64_t sp, start, end, size, name, priority, state, total; };
+struct layout { uint64_t sp, start, end, size, name, priority, state, object, total; };
 
 static void layout(struct hr_rtos *r, unsigned ulong_, struct layout *l)
 {
@@ -26,20 +26,28 @@ static void layout(struct hr_rtos *r, unsigned ulong_, struct layout *l)
     l->name = hr_rtos_offset(r, t, "tx_thread_name", at + 2 * w);
     l->priority = hr_rtos_offset(r, t, "tx_thread_priority", l->name + w);
     l->state = hr_rtos_offset(r, t, "tx_thread_state", l->priority + 4);
+    l->object = hr_rtos_offset(r, t, "tx_thread_suspend_control_block", HR_NONE64);
     hr_type id = hr_type_strip(r->types, hr_type_find(r->types, t));
     r->tcb_type = id;
     l->total = id ? hr_type_get(r->types, id)->size : 0;
 }
 
 /* tx_api.h: TX_READY 0, COMPLETED, TERMINATED, SUSPENDED 3, SLEEP 4, then what it waits for. */
-static void state(struct hr_rtos *r, struct hr_task *t, uint64_t v)
+static void state(struct hr_rtos *r, const struct layout *l, struct hr_task *t, uint64_t v)
 {
     static const char *const waits[MAX_STATE + 1] = {
         [4] = "sleep", [5] = "queue", [6] = "semaphore", [7] = "event flags", [8] = "block pool", [9] = "byte pool", [10] = "driver",
         [11] = "file", [12] = "TCP/IP", [13] = "mutex",
     };
     t->state = v == 0 ? HR_TASK_READY : v <= 2 ? HR_TASK_DELETED : v == 3 ? HR_TASK_SUSPENDED : v <= MAX_STATE ? HR_TASK_BLOCKED : HR_TASK_UNKNOWN;
-    if (v <= MAX_STATE && waits[v] && hr_strs_addz(r->image->strs, waits[v], &t->waits) != HR_OK)
+    if (v > MAX_STATE || !waits[v])
+        return;
+    /* Every object begins with {id, name}. */
+    uint64_t w = r->image->word, at, name;
+    hr_str text = 0;
+    bool named = v >= QUEUE && l->object != HR_NONE64 && hr_image_word(r->image, t->tcb + l->object, &at) && hr_image_word(r->image, at + w, &name) &&
+                 hr_rtos_text(r, name, 32, &text);
+    if (hr_strs_addf(r->image->strs, &t->waits, "%s%s%s", waits[v], named ? " " : "", named ? hr_strs_get(r->image->strs, text) : "") != HR_OK)
         t->waits = 0;
 }
 
@@ -59,7 +67,7 @@ static enum hr_status try(struct hr_rtos *r, const struct layout *l, uint64_t tc
         t.has_priority = true;
     }
     if (hr_image_uint(img, tcb + l->state, 4, &v))
-        state(r, &t, v);
+        state(r, l, &t, v);
     enum hr_status st = hr_rtos_add(r, t);
     return st == HR_ABSENT ? HR_OK : st;
 }

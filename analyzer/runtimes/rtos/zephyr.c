@@ -24,6 +24,7 @@ struct layout {
     uint64_t start, size;                      /* of its stack_info; HR_NONE64 */
     uint64_t timeout;                          /* the list node of its timeout; HR_NONE64 */
     uint64_t ncpus, cpu_size;
+    uint64_t pended_on;                        /* the wait queue; HR_NONE64 */
     uint64_t callee, total;                    /* r4 on Cortex-M */
     bool dwarf;
 };
@@ -42,6 +43,7 @@ static bool by_dwarf(const struct hr_rtos *r, struct layout *l)
     l->start = hr_rtos_offset(r, t, "stack_info.start", none);
     l->size = hr_rtos_offset(r, t, "stack_info.size", none);
     l->timeout = hr_rtos_offset(r, t, "base.timeout.node", none);
+    l->pended_on = hr_rtos_offset(r, t, "base.pended_on", none);
     l->callee = hr_rtos_offset(r, t, "callee_saved.v1", none);
     hr_type cpu = hr_type_strip(r->types, hr_type_find(r->types, "_cpu"));
     const struct hr_field *f = hr_type_field(r->types, hr_type_strip(r->types, hr_type_find(r->types, k)), "cpus", &none);
@@ -69,7 +71,7 @@ static bool by_offsets(const struct hr_rtos *r, struct layout *l)
         if (v[i] >= 4096) /* 0xffffffff: this build has none */
             return false;
     *l = (struct layout){.current = v[I_CURRENT], .threads = v[I_THREADS], .next = v[I_NEXT], .state = v[I_STATE], .prio = v[I_PRIO], .sp = v[I_SP],
-                         .name = v[I_NAME] < 4096 ? v[I_NAME] : HR_NONE64, .start = HR_NONE64, .size = HR_NONE64, .timeout = HR_NONE64, .callee = HR_NONE64};
+                         .name = v[I_NAME] < 4096 ? v[I_NAME] : HR_NONE64, .start = HR_NONE64, .size = HR_NONE64, .timeout = HR_NONE64, .pended_on = HR_NONE64, .callee = HR_NONE64};
     if (!strcmp(r->image->arch->name, "arm") && l->sp > R4_TO_R11)
         l->callee = l->sp - R4_TO_R11; /* struct _callee_saved {v1 to v8, psp} */
     return true;
@@ -127,6 +129,8 @@ static bool thread(const struct hr_rtos *r, const struct layout *l, uint64_t at,
         t->state = state_of(r, l, at, v);
     if (v & DUMMY)
         return false; /* what ran before there were threads */
+    if (l->pended_on != HR_NONE64 && v & PENDING)
+        hr_image_word(img, at + l->pended_on, &t->waits_in);
     if (l->prio != HR_NONE64 && hr_image_uint(img, at + l->prio, 1, &v)) {
         t->priority = (uint64_t)(int64_t)(int8_t)v;
         t->has_priority = true;

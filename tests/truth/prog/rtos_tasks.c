@@ -224,6 +224,7 @@ struct k_thread {
 struct _cpu { uint32_t nested; char *irq_stack; struct k_thread *current, *idle_thread; void *misc; };
 struct z_kernel { struct _cpu cpus[1]; void *ready_q[3]; struct k_thread *threads; };
 struct z_kernel _kernel;
+struct k_sem { struct link wait_q; unsigned count, limit; } volatile gate = {.limit = 1};
 /* For debuggers: version, current thread, threads, entry, next thread, state, options, priority, stack pointer, name */
 const size_t _kernel_thread_info_offsets[] = {
     1, offsetof(struct _cpu, current), offsetof(struct z_kernel, threads), offsetof(struct k_thread, entry), offsetof(struct k_thread, next_thread),
@@ -248,6 +249,7 @@ static void *control_block(const char *name, unsigned state, unsigned priority, 
     memset(sp, FILL, 32);
 #endif
     t->base.thread_state = states[state];
+    t->base.pended_on = state == 2 ? (void *)&gate.wait_q : NULL;
     if (state == 5) { /* asleep: suspended until its time has come */
         t->base.thread_state = 16;
         t->base.timeout.node = (struct link){&timeout_list, timeout_list.prev};
@@ -272,9 +274,11 @@ typedef struct TX_THREAD_STRUCT {
     struct TX_THREAD_STRUCT *tx_thread_ready_next, *tx_thread_ready_previous;
     char *tx_thread_name;
     unsigned tx_thread_priority, tx_thread_state, tx_thread_delayed_suspend, tx_thread_suspending, tx_thread_preempt_threshold;
+    void *tx_thread_suspend_control_block;
     struct TX_THREAD_STRUCT *tx_thread_created_next, *tx_thread_created_previous;
 } TX_THREAD;
 TX_THREAD *_tx_thread_created_ptr, *_tx_thread_current_ptr;
+static struct { uint32_t id; const char *name; } volatile mailbox = {0x51554555, "mailbox"};
 static void kernel(void) {}
 static void *control_block(const char *name, unsigned state, unsigned priority, uint32_t *stack, size_t size, uint32_t *sp, int fixed)
 {
@@ -284,7 +288,8 @@ static void *control_block(const char *name, unsigned state, unsigned priority, 
     TX_THREAD *t = fixed ? &threads[used++] : take(sizeof *t);
     *t = (TX_THREAD){.tx_thread_id = 0x54485244, .tx_thread_stack_ptr = sp, .tx_thread_stack_start = stack,
                      .tx_thread_stack_end = (char *)stack + size - 1, .tx_thread_stack_size = size, .tx_thread_name = (char *)name,
-                     .tx_thread_priority = priority, .tx_thread_state = states[state], .tx_thread_created_next = _tx_thread_created_ptr};
+                     .tx_thread_priority = priority, .tx_thread_state = states[state], .tx_thread_suspend_control_block = state == 2 ? (void *)&mailbox : NULL,
+                     .tx_thread_created_next = _tx_thread_created_ptr};
     _tx_thread_created_ptr = t;
     if (!state)
         _tx_thread_current_ptr = t;
