@@ -170,7 +170,7 @@ static enum hr_status mp_classify(void *self)
         if (mp->heap->state[i] != HR_USED || !name)
             continue;
         HR_TRY(hr_types_add_runtime(mp->in.types, name, 0, &h->type[i]));
-        h->evidence[i] = HR_EV_RUNTIME;
+        h->evidence[i] = mp->role[i] == HR_MPR_RAW_CODE && mp->owner[i] == HR_NONE ? HR_EV_SHAPE : HR_EV_RUNTIME; /* nobody's: recognised */
         h->owner[i] = mp->owner[i];
     }
     return name_hosts(mp);

@@ -17,7 +17,7 @@ enum hr_mp_kind {
     HR_MPK_OBJECT, HR_MPK_TYPE, HR_MPK_TUPLE, HR_MPK_LIST, HR_MPK_DICT, HR_MPK_SET, HR_MPK_STR, HR_MPK_INT, HR_MPK_FLOAT, HR_MPK_COMPLEX,
     HR_MPK_ARRAY, HR_MPK_MEMORYVIEW, HR_MPK_CLOSURE, HR_MPK_FUNCTION, HR_MPK_GENERATOR, HR_MPK_MODULE, HR_MPK_BOUND, HR_MPK_EXCEPTION,
     HR_MPK_INSTANCE, HR_MPK_NONE, HR_MPK_BOOL, HR_MPK_RANGE, HR_MPK_SLICE, HR_MPK_TRACEBACK, HR_MPK_DEQUE, HR_MPK_VIEW, HR_MPK_CELL,
-    HR_MPK_REF,
+    HR_MPK_REF, HR_MPK_TIMEQ,
 };
 
 /* Which letter mem_info(1) prints for a block that begins with this type's address; 'h' for all others. */
@@ -40,7 +40,7 @@ enum { HR_MP_MAX_POOLS = 64 /* each dynamic pool doubles */ };
 /* Why an allocation without a type word exists. */
 enum hr_mp_role { HR_MPR_NONE, HR_MPR_ITEMS, HR_MPR_TABLE, HR_MPR_SET_TABLE, HR_MPR_TEXT, HR_MPR_DIGITS, HR_MPR_BUFFER, HR_MPR_MEMBERS,
                   HR_MPR_TRACEBACK, HR_MPR_CODE, HR_MPR_CONSTANTS, HR_MPR_POOL, HR_MPR_CHUNK, HR_MPR_CONTEXT, HR_MPR_RAW_CODE,
-                  HR_MPR_FRAME, HR_MPR_ARGUMENTS, HR_MPR_MOUNT, HR_MPR_REGION, HR_MPR_PART, HR_MPR_WEAK, HR_MPR_NROLES };
+                  HR_MPR_FRAME, HR_MPR_ARGUMENTS, HR_MPR_MOUNT, HR_MPR_REGION, HR_MPR_PART, HR_MPR_WEAK, HR_MPR_STATE, HR_MPR_NROLES };
 
 /* The heap behind a collection; all in bytes. */
 struct hr_mp_after {
@@ -84,6 +84,7 @@ struct hr_mp {
     uint8_t map_flags;             /* bits below a map's `used`: 3; 4 in CircuitPython up to 8 */
     bool wide_name;                /* 1.9 and before: the word behind the type is the name */
     bool slots;                    /* 1.20 and later: types have slots */
+    bool unicode;                  /* len() of text counts characters */
     bool args_first;               /* CircuitPython 7 and later: an exception's arguments come first, its traceback is an object */
     struct hr_mptypevec types;
     struct hr_map type_at;         /* address -> index of types */

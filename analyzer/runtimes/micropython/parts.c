@@ -12,7 +12,7 @@ const char *hr_mp_role_name(enum hr_mp_role r)
         [HR_MPR_TRACEBACK] = "traceback", [HR_MPR_CODE] = "bytecode", [HR_MPR_CONSTANTS] = "constants", [HR_MPR_POOL] = "qstr pool",
         [HR_MPR_CHUNK] = "qstr data", [HR_MPR_CONTEXT] = "module context", [HR_MPR_RAW_CODE] = "raw code",
         [HR_MPR_FRAME] = "frame", [HR_MPR_ARGUMENTS] = "thread arguments", [HR_MPR_MOUNT] = "mount", [HR_MPR_REGION] = "machine code region",
-        [HR_MPR_PART] = "part of an object", [HR_MPR_WEAK] = "weakref table",
+        [HR_MPR_PART] = "part of an object", [HR_MPR_WEAK] = "weakref table", [HR_MPR_STATE] = "interpreter data",
     };
     return names[r];
 }

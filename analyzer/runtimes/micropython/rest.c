@@ -5,7 +5,8 @@
 
 #include "analyzer/runtimes/micropython/mp.h"
 
-enum { MAX_DEPTH = 8 /* allocations of one object that lead to each other */ };
+enum { MAX_DEPTH = 8, /* allocations of one object that lead to each other */
+       RAW_KINDS = 0x3c /* py/emitglue.h: bytecode, native, viper, assembler are 2 to 5 */, RAW_FLAGS = 21 /* bits: kind, scope flags, positional arguments */ };
 
 static bool unclaimed(const struct hr_mp *mp, hr_id id)
 {
@@ -84,6 +85,39 @@ static void claim_known(struct hr_mp *mp)
     }
 }
 
+/* Raw code that nobody holds any more (a script's outermost, once it runs), until 1.18: {kind and flags, code, constants}. */
+static bool is_raw_code(const struct hr_mp *mp, hr_id id, uint64_t at)
+{
+    uint64_t first = hr_mp_word(mp, at), w = hr_mp_field(mp, at, 2);
+    hr_id code = hr_mp_head(mp, hr_mp_field(mp, at, 1)), constants = w ? hr_mp_head(mp, w) : HR_NONE;
+    if (hr_mp_bitfield(mp, first, RAW_FLAGS, 8 * mp->word - RAW_FLAGS) || !(RAW_KINDS >> hr_mp_bitfield(mp, first, 0, 3) & 1) || hr_block_size(mp->heap, id) > 16u * mp->word || code == HR_NONE || code == id)
+        return false;
+    if (constants == HR_NONE ? w != 0 : mp->object[constants] != HR_NONE)
+        return false;
+    return mp->role[code] == HR_MPR_CODE || (unclaimed(mp, code) && constants != HR_NONE);
+}
+
+static void claim_raw_code(struct hr_mp *mp)
+{
+    struct hr_block_iter it = hr_block_iter(mp->heap, 0);
+    while (it.id < mp->heap->n && !mp->split_names) {
+        hr_id id = it.id;
+        uint64_t at = hr_block_next(&it);
+        if (mp->heap->state[id] != HR_USED || !unclaimed(mp, id) || !hr_mpy_area_at(&mp->m, at) || !is_raw_code(mp, id, at))
+            continue;
+        give(mp, id, HR_MPR_RAW_CODE, HR_NONE);
+        give(mp, hr_mp_head(mp, hr_mp_field(mp, at, 1)), HR_MPR_CODE, id);
+        give(mp, hr_mp_head(mp, hr_mp_field(mp, at, 2)), HR_MPR_CONSTANTS, id);
+    }
+}
+
+/* What the state leads to and nobody has named. */
+static void claim_state(struct hr_mp *mp)
+{
+    for (uint64_t at = mp->root_lo; mp->vm && at < mp->root_hi; at += mp->word)
+        give(mp, hr_mp_head(mp, hr_mp_word(mp, at)), HR_MPR_STATE, HR_NONE);
+}
+
 /* Of an object whose layout is not known here, or of a part of one. */
 static bool claim_held(struct hr_mp *mp, hr_id id, uint64_t at)
 {
@@ -98,7 +132,7 @@ static bool claim_held(struct hr_mp *mp, hr_id id, uint64_t at)
 static bool claims_all(const struct hr_mp *mp, hr_id id)
 {
     const struct hr_mp_type *t = mp->object[id] == HR_NONE ? NULL : &mp->types.v[mp->object[id]];
-    return mp->role[id] == HR_MPR_PART || (t && (t->kind == HR_MPK_OBJECT || t->kind == HR_MPK_REF) && !t->in_heap);
+    return mp->role[id] == HR_MPR_PART || (t && !t->in_heap && (t->kind == HR_MPK_OBJECT || t->kind == HR_MPK_REF || t->kind == HR_MPK_TIMEQ || t->kind == HR_MPK_MEMORYVIEW || t->kind == HR_MPK_EXCEPTION));
 }
 
 void hr_mp_claim_rest(struct hr_mp *mp)
@@ -106,6 +140,7 @@ void hr_mp_claim_rest(struct hr_mp *mp)
     bool more = true;
     claim_chains(mp);
     claim_known(mp);
+    claim_raw_code(mp);
     for (unsigned depth = 0; more && depth < MAX_DEPTH; depth++) {
         struct hr_block_iter it = hr_block_iter(mp->heap, 0);
         more = false;
@@ -116,4 +151,5 @@ void hr_mp_claim_rest(struct hr_mp *mp)
                 more |= claim_held(mp, id, at);
         }
     }
+    claim_state(mp);
 }

@@ -85,7 +85,7 @@ static const struct builtin builtins[] = {
     {"bytes", HR_MPK_STR, 'S'},         {"int", HR_MPK_INT, 'h'},          {"float", HR_MPK_FLOAT, 'F'},   {"complex", HR_MPK_COMPLEX, 'h'},
     {"bytearray", HR_MPK_ARRAY, 'A'},   {"array", HR_MPK_ARRAY, 'A'},      {"memoryview", HR_MPK_MEMORYVIEW, 'h'},
     {"closure", HR_MPK_CLOSURE, 'h'},   {"function", HR_MPK_FUNCTION, 'h'}, {"generator", HR_MPK_GENERATOR, 'h'},
-    {"module", HR_MPK_MODULE, 'M'},     {"bound_method", HR_MPK_BOUND, 'h'}, {"range", HR_MPK_RANGE, 'h'}, {"slice", HR_MPK_SLICE, 'h'},      {"deque", HR_MPK_DEQUE, 'h'}, {"dict_view", HR_MPK_VIEW, 'h'}, {"traceback", HR_MPK_TRACEBACK, 'h'}, {"NoneType", HR_MPK_NONE, 'h'}, {"bool", HR_MPK_BOOL, 'h'},
+    {"module", HR_MPK_MODULE, 'M'},     {"bound_method", HR_MPK_BOUND, 'h'}, {"range", HR_MPK_RANGE, 'h'}, {"slice", HR_MPK_SLICE, 'h'},      {"deque", HR_MPK_DEQUE, 'h'}, {"utimeq", HR_MPK_TIMEQ, 'h'}, {"dict_view", HR_MPK_VIEW, 'h'}, {"traceback", HR_MPK_TRACEBACK, 'h'}, {"NoneType", HR_MPK_NONE, 'h'}, {"bool", HR_MPK_BOOL, 'h'},
     {"ref", HR_MPK_REF, 'h'},          {"finalize", HR_MPK_REF, 'h'},
 };
 
@@ -159,16 +159,33 @@ static enum hr_status add_type(struct hr_mp *mp, uint64_t at)
     return hr_mptypevec_push(&mp->types, t);
 }
 
-/* Several builtin types are called function; bytecode functions are by far the most in a heap, and all of the first word's
- * successors are their context (1.19: module first; before: the globals, a dict). */
+/* Several builtin types are called function. That of bytecode prints itself with its name, the others do not (py/objfun.c; from 1.20
+ * on that of @micropython.native does, too); of several, or where a build leaves names out, the one of the most objects. */
 static void settle_functions(struct hr_mp *mp)
 {
     uint32_t best = HR_NONE;
-    for (uint32_t i = 0; i < mp->types.n; i++)
-        if (mp->types.v[i].kind == HR_MPK_FUNCTION && !strcmp(hr_strs_get(mp->img->strs, mp->types.v[i].name), "function") && mp->types.v[i].heads && (best == HR_NONE || mp->types.v[i].heads > mp->types.v[best].heads))
+    bool named = false;
+    for (uint32_t i = 0; i < mp->types.n; i++) {
+        const struct hr_mp_type *t = &mp->types.v[i];
+        if (t->kind != HR_MPK_FUNCTION || !t->heads || strcmp(hr_strs_get(mp->img->strs, t->name), "function"))
+            continue;
+        bool prints = hr_mp_slot(mp, t->addr, HR_MPS_PRINT);
+        if (best == HR_NONE || (prints && !named) || (prints == named && t->heads > mp->types.v[best].heads))
             best = i;
+        named |= prints;
+    }
     if (best != HR_NONE)
         mp->types.v[best].letter = 'B';
+}
+
+/* Does text count in characters? Then str and bytes are printed by different functions (py/objstrunicode.c), else by one (py/objstr.c). */
+static void settle_text(struct hr_mp *mp)
+{
+    uint64_t print[2] = {0};
+    for (uint32_t i = 0; i < mp->types.n; i++)
+        if (mp->types.v[i].kind == HR_MPK_STR)
+            print[!strcmp(hr_strs_get(mp->img->strs, mp->types.v[i].name), "bytes")] = hr_mp_slot(mp, mp->types.v[i].addr, HR_MPS_PRINT);
+    mp->unicode = print[0] && print[1] && print[0] != print[1];
 }
 
 static void count_heads(struct hr_mp *mp)
@@ -199,31 +216,54 @@ enum hr_status hr_mp_find_types(struct hr_mp *mp)
     }
     count_heads(mp);
     settle_functions(mp);
+    settle_text(mp);
     return HR_OK;
 }
 
-/* {type, attributes (3 words), objects of the bases in C}: py/objtype.h. */
+/* A type and those it inherits from, nearest first. */
+static unsigned ancestry(const struct hr_mp *mp, uint64_t type, uint64_t *out, unsigned cap)
+{
+    unsigned n = 1;
+    out[0] = type;
+    for (unsigned i = 0; i < n; i++) {
+        uint64_t up = hr_mp_slot(mp, out[i], HR_MPS_PARENT);
+        bool several = up && hr_mp_word(mp, up) != mp->type_type; /* a tuple of them */
+        uint64_t count = several ? hr_mp_field(mp, up, 1) : up != 0;
+        for (uint64_t k = 0; k < count && n < cap; k++) {
+            uint64_t base = several ? hr_mp_obj(mp, up + 2u * mp->word + k * mp->ow) : up;
+            if (hr_map_get(&mp->type_at, base) == HR_NONE)
+                break;
+            out[n++] = base;
+        }
+    }
+    return n;
+}
+enum { MAX_BASES = 32 };
+
+/* {type, attributes (3 words), object of a base in C}: py/objtype.h. */
 uint64_t hr_mp_inner(const struct hr_mp *mp, uint64_t obj, uint32_t type)
 {
+    uint64_t up[MAX_BASES], at = obj + ((4u * mp->word + mp->ow - 1) & ~(mp->ow - 1u));
     hr_id id = hr_mp_head(mp, obj);
-    return mp->types.v[type].in_heap && id != HR_NONE && hr_block_size(mp->heap, id) > 4u * mp->word ? hr_mp_obj(mp, obj + 4u * mp->word) : 0;
+    if (!mp->types.v[type].in_heap || id == HR_NONE || at + mp->ow > obj + hr_block_size(mp->heap, id))
+        return 0;
+    unsigned n = ancestry(mp, mp->types.v[type].addr, up, MAX_BASES);
+    for (unsigned i = 1; i < n; i++) {
+        const struct hr_mp_type *base = &mp->types.v[hr_map_get(&mp->type_at, up[i])];
+        if (!base->in_heap && strcmp(hr_strs_get(mp->img->strs, base->name), "object"))
+            return hr_mp_obj(mp, at);
+    }
+    return 0;
 }
 
 bool hr_mp_has_method(const struct hr_mp *mp, uint64_t type, const char *name)
 {
-    enum { MAX_BASES = 32 };
-    uint64_t todo[MAX_BASES] = {type}, w;
-    for (unsigned i = 0, n = 1; i < n; i++) {
-        uint64_t dict = hr_mp_slot(mp, todo[i], HR_MPS_LOCALS), up = hr_mp_slot(mp, todo[i], HR_MPS_PARENT);
-        if (!hr_mpy_area_at(&mp->m, todo[i]))
-            continue;
+    uint64_t up[MAX_BASES], w;
+    unsigned n = ancestry(mp, type, up, MAX_BASES);
+    for (unsigned i = 0; i < n; i++) {
+        uint64_t dict = hr_mpy_area_at(&mp->m, up[i]) ? hr_mp_slot(mp, up[i], HR_MPS_LOCALS) : 0;
         if (dict && hr_mp_map_get(mp, dict + mp->word, name, &w))
             return true;
-        uint64_t several = up && hr_mp_word(mp, up) != mp->type_type ? hr_mp_field(mp, up, 1) : 0; /* a tuple of them */
-        for (uint64_t k = 0; k < several && n < MAX_BASES && several < MAX_BASES; k++)
-            todo[n++] = hr_mp_obj(mp, up + 2u * mp->word + k * mp->ow);
-        if (up && !several && n < MAX_BASES)
-            todo[n++] = up;
     }
     return false;
 }

@@ -27,11 +27,11 @@ static uint64_t range_len(const struct hr_mp *mp, uint64_t o)
     return (way - 1) / (step > 0 ? (uint64_t)step : 0 - (uint64_t)step) + 1;
 }
 
-/* Characters: bytes that continue none. Text of a build without Unicode, or cut off, counts by bytes. */
+/* Characters: bytes that continue none. Text of a build without Unicode, or not captured, counts by bytes. */
 static uint64_t text_len(const struct hr_mp *mp, uint64_t o, uint32_t type)
 {
     uint64_t at = o + hr_mp_str_len_at(mp), len = hr_mp_word(mp, at), n = 0;
-    if (strcmp(hr_strs_get(mp->img->strs, mp->types.v[type].name), "str"))
+    if (!mp->unicode || strcmp(hr_strs_get(mp->img->strs, mp->types.v[type].name), "str"))
         return len;
     struct hr_span s = hr_image_peek(mp->img, hr_mp_field(mp, at, 1), len);
     for (size_t i = 0; i < s.n; i++)
@@ -64,13 +64,15 @@ uint64_t hr_mp_len(const struct hr_mp *mp, uint64_t o, uint32_t type)
     switch (mp->types.v[type].kind) {
     case HR_MPK_INSTANCE: return inner_len(mp, o, type);
     case HR_MPK_DEQUE: return deque_len(mp, o);
-    case HR_MPK_VIEW: return hr_mp_is_dict(mp, viewed) ? hr_mp_map_used(mp, viewed + mp->word) : UINT64_MAX;
+    case HR_MPK_VIEW: /* since 1.20 */
+        return hr_mp_slot(mp, mp->types.v[type].addr, HR_MPS_UNARY) && hr_mp_is_dict(mp, viewed) ? hr_mp_map_used(mp, viewed + mp->word) : UINT64_MAX;
     case HR_MPK_TUPLE: return hr_mp_field(mp, o, 1);
     case HR_MPK_RANGE: return range_len(mp, o);
     case HR_MPK_LIST:
     case HR_MPK_SET:
     case HR_MPK_ARRAY:
     case HR_MPK_MEMORYVIEW: return hr_mp_field(mp, o, 2);
+    case HR_MPK_TIMEQ: return hr_mp_field(mp, o, 2);
     case HR_MPK_STR: return text_len(mp, o, type);
     case HR_MPK_DICT: return hr_mp_map_used(mp, o + mp->word);
     default: return UINT64_MAX;
