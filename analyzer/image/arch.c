@@ -17,6 +17,11 @@ static const uint8_t greg_riscv[32] = {32, 1,  2,  3,  4,  5,  6,  7,  8,  9,  1
 /* gpr0..31 nip msr orig_gpr3 ctr link …; lr is kept as 32, nip as 33 */
 static const uint8_t greg_ppc[37] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18,
                                      19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 33, X,  X,  X,  32};
+/* psw mask, psw address, gprs 0..15, 16 access registers of 4 bytes, orig_gpr2; the address is kept as 16 */
+static const uint8_t greg_s390x[27] = {X,  16, 0,  1,  2,  3,  4,  5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, X, X, X, X, X, X, X, X, X};
+/* six words of padding, r0..31, lo, hi, epc, badvaddr, status, cause, padding; the epc is kept as 32 */
+static const uint8_t greg_mips[45] = {X,  X,  X,  X,  X,  X,  0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16,
+                                      17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, X,  X,  32, X,  X,  X,  X};
 /* pc ps lbeg lend lcount sar windowstart windowbase reserved[56] ar0.. (xtensa elf_gregset); pc is kept as 16 */
 static const uint8_t greg_xtensa[80] = {
     16, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
@@ -27,7 +32,7 @@ static const uint8_t greg_xtensa[80] = {
  * with 32-bit ones (include/uapi/linux/elfcore.h). */
 enum { REGS64 = 112, REGS32 = 72 };
 
-enum { EM_386 = 3, EM_PPC = 20, EM_PPC64 = 21, EM_ARM = 40, EM_X86_64 = 62, EM_XTENSA = 94, EM_AARCH64 = 183, EM_RISCV = 243 };
+enum { EM_386 = 3, EM_MIPS = 8, EM_PPC = 20, EM_PPC64 = 21, EM_S390 = 22, EM_ARM = 40, EM_X86_64 = 62, EM_XTENSA = 94, EM_AARCH64 = 183, EM_RISCV = 243 };
 
 static const struct hr_arch archs[] = {
     {"x86-64", EM_X86_64, 64, 17, .sp = 7, .pc = 16, .ra = 16, .tp = X, .tls_variant = 2, .prstatus_regs = REGS64,
@@ -47,6 +52,9 @@ static const struct hr_arch archs[] = {
      .prstatus_regs = REGS64, .red_zone = 512, .greg_map = greg_ppc, .ngregs = 37, .cfi_lr = 65},
     {"ppc", EM_PPC, 32, 34, .sp = 1, .pc = 33, .ra = 32, .tp = 2, .tls_variant = 1, .tcb_size = -0x7000,
      .prstatus_regs = REGS32, .greg_map = greg_ppc, .ngregs = 37, .cfi_lr = 65},
+    {"s390x", EM_S390, 64, 17, .sp = 15, .pc = 16, .ra = 14, .tp = X, .tls_variant = 2, .prstatus_regs = REGS64, .greg_map = greg_s390x, .ngregs = 27},
+    {"mips", EM_MIPS, 32, 33, .sp = 29, .pc = 32, .ra = 31, .tp = X, .tls_variant = 1, .tcb_size = -0x7000, .prstatus_regs = REGS32,
+     .greg_map = greg_mips, .ngregs = 45},
     {"xtensa", EM_XTENSA, 32, 17, .sp = 1, .pc = 16, .ra = 0, .tp = X, .prstatus_regs = REGS32, .red_zone = 16, /* a caller's a0 to a3 */
      .greg_map = greg_xtensa, .ngregs = 80},
     {"wasm32", 0, 32, 0, .tp = X},

@@ -7,7 +7,7 @@
 enum { HR_MAX_REGS = 40 }; /* general registers by DWARF number; riscv64 needs 33, ppc64 34 with lr */
 
 struct hr_arch {
-    const char *name;  /* "x86-64", "i386", "aarch64", "arm", "riscv32", "riscv64", "ppc64", "xtensa", "wasm32" */
+    const char *name;  /* "x86-64", "i386", "aarch64", "arm", "riscv32", "riscv64", "ppc", "ppc64", "s390x", "mips", "xtensa", "wasm32" */
     uint16_t elf_machine;
     uint8_t word_bits; /* 32 or 64 */
     uint8_t nregs;     /* registers numbered as DWARF does, 0..nregs-1 */

@@ -129,7 +129,7 @@ enum hr_status hr_raw_arch(struct hr_image *img, const struct hr_open_options *o
     const struct hr_arch *a = hr_arch_by_name(opt->arch ? opt->arch : "arm");
     char name[128];
     if (!a) {
-        hr_note(img->notes, HR_NOTE_DAMAGE, "arch.unknown", "there is no processor '%s' (x86-64, i386, aarch64, arm, riscv32, riscv64, ppc, ppc64, xtensa, wasm32)",
+        hr_note(img->notes, HR_NOTE_DAMAGE, "arch.unknown", "there is no processor '%s' (x86-64, i386, aarch64, arm, riscv32, riscv64, ppc, ppc64, s390x, mips, xtensa, wasm32)",
                 hr_escz(name, sizeof name, opt->arch ? opt->arch : "arm"));
         return HR_USAGE;
     }
