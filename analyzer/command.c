@@ -18,7 +18,7 @@ char *hr_session_options(const struct hr_session *s, char *buf, size_t cap)
 {
     const struct heapray_options *o = &s->opt;
     buf[0] = 0;
-    const struct { const char *name, *value; } named[] = {{"--regs", o->regs}, {"--arch", o->arch}, {"--sysroot", o->sysroot}};
+    const struct { const char *name, *value; } named[] = {{"--regs", o->regs}, {"--arch", o->arch}, {"--endian", o->endian}, {"--sysroot", o->sysroot}};
     if (o->exe)
         option(buf, cap, s->image.bare ? "--elf" : "--exe", o->exe);
     for (size_t i = 0; i < o->nwith; i++)
