@@ -161,7 +161,8 @@ RTOS, SMALL = f"{hr.TOP}/tests/truth/prog/rtos_heap.c", f"{hr.TOP}/tests/truth/p
 HEAPS = {"newlib-nano": {}, "picolibc": {"libc": "pico"}, "newlib": {"board": "netduino", "libc": "newlib"},
          **{f"FreeRTOS heap_{k}": {"extra": [RTOS, f"-DHEAP={k}", *OWN]} for k in (2, 4, 5)},
          "FreeRTOS, protected": {"extra": [RTOS, "-DHEAP=4", "-DCANARY=0x5a17c3d9", *OWN]},
-         **{k: {"extra": [SMALL, f"-DKIND={n}", *OWN]} for n, k in enumerate(("umm_malloc", "lwIP", "ThreadX"), 1)}}
+         **{k: {"extra": [SMALL, f"-DKIND={n}", *OWN]} for n, k in enumerate(("umm_malloc", "lwIP", "ThreadX"), 1)},
+         **{f"TLSF, {n} pools": {"extra": [f"{hr.TOP}/tests/truth/prog/tlsf_heap.c", f"-DPOOLS={n}", *OWN]} for n in (1, 2)}}
 
 
 @functools.cache
@@ -208,7 +209,7 @@ def holes(kind):
         return
     data, order, wrong, unsaid = open(r.ram, "rb").read(), sorted(r.alive), [], []
     n = len(order)
-    for lo, hi in [(order[n // 4] + 4, order[n // 3]), (order[n // 2] - 8, order[n // 2 + 2] - 8), (order[n - 9] + 2, r.base + r.size - 1024), (order[0] - 64, order[2] + 1)]:
+    for lo, hi in [(order[n // 4] + 4, order[n // 3]), (order[n // 2] - 8, order[n // 2 + 2] - 8), (order[n - 9] + 2, r.base + r.size - 1024), (max(order[0] - 64, r.base + 16), order[2] + 1)]:
         parts = [(r.base, data[:lo - r.base]), (hi, data[hi - r.base:])]
         for k, (at, part) in enumerate(parts):
             open(hr.path(f"part{k}"), "wb").write(part)
@@ -221,4 +222,24 @@ def holes(kind):
     eq(unsaid, [], f"{r.name}: holes: said")
 
 
-hr.main([nano, newlib, pico, freertos, captured] + [lambda k=k, f=f: f(k) for k in HEAPS for f in (overruns, holes)])
+def tlsf_lists():
+    """{size | flags} {next free, previous free}: each member of a list leads back."""
+    r = build("TLSF, 2 pools")
+    if not r:
+        return
+    _, _, got = ask(r.image, r)
+    free = sorted(a for a, b in got.items() if b["state"] == "free")
+    f, g = free[0], free[1]
+    null = Ram(r).symbol["heap"]
+    broken = ["heap.corrupt.free-list"]
+    judge("a free block that leads to itself", Ram(r).put(f, f - 8), broken, [f - 4, f])
+    judge("a loop over two lists", Ram(r).put(f, g - 8).put(g, f - 8), broken, [f - 4, g - 4])
+    judge("a link out of memory", Ram(r).put(f, 0x41414141), broken, [f - 4, 0x41414145])
+    judge("a link back to another", Ram(r).put(f + 4, g - 8), broken, [f - 4])
+    judge("a free block's size", Ram(r).put(f - 4, 0x13), ["heap.corrupt.size", "heap.corrupt.prev-status", "heap.corrupt.free-list"], range(f - 4, f + 32), beyond(r, f))
+    used = sorted(a for a in r.alive if a > f)[1]
+    judge("a block in use is on a list", Ram(r).put(f, used - 8), broken, [used - 4])
+    judge("a list's head", Ram(r).put(null + 16 + 4 + 96 + 4 * 40, 0x20000001), ["heap.none", "heap.corrupt.free-list"], [], r.alive)
+
+
+hr.main([nano, newlib, pico, freertos, captured, tlsf_lists] + [lambda k=k, f=f: f(k) for k in HEAPS for f in (overruns, holes)])
