@@ -45,14 +45,29 @@ def uf2(path, ram, keep):
             f.write(head + part.ljust(476, b"\0") + struct.pack("<I", 0x0AB16F30))
 
 
+RISCV = ["ra", "sp", "gp", "tp", "t0", "t1", "t2", "s0", "s1", *(f"a{i}" for i in range(8)), *(f"s{i}" for i in range(2, 12)), "t3", "t4", "t5", "t6"]
+
+
+def riscv(ram):
+    """32 or 64 for one of these machines, else 0."""
+    return {"rv32": 32, "rv64": 64}.get(getattr(ram, "board", ""), 0)
+
+
 def registers(ram):
-    """R0 to R15 and the status word from QEMU's text."""
+    """R0 to R15 and the status word from QEMU's text; of a RISC-V x0 to x31 and pc."""
     text = open(ram.regs).read()
+    if riscv(ram):
+        return [0, *(int(re.search(rf"\b(?:x\d+/)?{n} +([0-9a-f]+)", text)[1], 16) for n in [*RISCV, "pc"])]
     return [int(re.search(rf"R{i:02}=([0-9a-f]+)", text)[1], 16) for i in range(16)] + [int(re.search(r"XPSR=([0-9a-f]+)", text)[1], 16)]
 
 
 def zephyr_bytes(ram, keep):
     r, data = registers(ram), open(ram.ram, "rb").read()
+    if riscv(ram):
+        word = "<Q" if riscv(ram) == 64 else "<I"
+        regs = struct.pack(f"<33{word[1]}", *r)
+        out = b"ZE" + struct.pack("<HHBBI", 1, 4, riscv(ram).bit_length() - 1, 0, 0) + b"A" + struct.pack("<HH", 2 if word == "<I" else 3, len(regs)) + regs
+        return out + b"".join(b"M" + struct.pack("<H2" + word[1], 1, lo, hi) + data[lo - ram.base:hi - ram.base] for lo, hi in keep)
     regs = struct.pack("<17I", *r[0:4], r[12], r[14], r[15], r[16], r[13], *r[4:12])
     out = b"ZE" + struct.pack("<HHBBI", 1, 3, 5, 0, 0) + b"A" + struct.pack("<HH", 2, len(regs)) + regs
     for lo, hi in keep:
@@ -90,6 +105,24 @@ def crash_catcher_hex(path, ram, keep):
     dump = crash_catcher_bytes(ram, keep).hex().upper()
     head, rest = dump[:8], dump[8:]
     open(path, "w").write("\r\n".join([head, *(rest[i:i + 32] for i in range(0, len(rest), 32))]) + "\r\n")
+
+
+def elf_core(path, ram, keep):
+    """As gdb and Linux write it: registers in a note, the stretches as segments."""
+    r, data, wide = registers(ram), open(ram.ram, "rb").read(), riscv(ram) == 64
+    regs = struct.pack("<32Q" if wide else "<32I", r[32], *r[1:32])
+    status = bytes(32 if wide else 24) + struct.pack("<I", 1) + bytes(76 if wide else 44) + regs + bytes(8 if wide else 4)  # gdb's thread 1
+    note = struct.pack("<3I", 5, len(status), 1) + b"CORE\0\0\0\0" + status
+    head, each = (64, 56) if wide else (52, 32)
+    off, loads, body = head + each * (len(keep) + 1), [], b""
+    for kind, at, part in [(4, 0, note), *((1, lo, data[lo - ram.base:hi - ram.base]) for lo, hi in keep)]:
+        loads.append(struct.pack("<2I6Q", kind, 6, off, at, at, len(part), len(part) * (kind == 1), 1) if wide else
+                     struct.pack("<8I", kind, off, at, at, len(part), len(part) * (kind == 1), 6, 1))
+        off += len(part)
+        body += part
+    with open(path, "wb") as f:
+        f.write(b"\x7fELF" + bytes([2 if wide else 1, 1, 1]) + bytes(9) + struct.pack("<HHI3QI6H" if wide else "<HHI3II6H", 4, 243, 1, 0, head, 0, 0, head, each, len(loads), 0, 0, 0))
+        f.write(b"".join(loads) + body)
 
 
 WHOLE = [("full.hex", ihex), ("full.srec", srec), ("full.uf2", uf2)]
@@ -137,8 +170,9 @@ def agree(name, ram, keep, args, asked=ASKED, also=()):
     part, more = in_use(hr.path("part"), ram, keep)
     less = says(part, *more, *args, *regs, asked=asked)
     for kind, stretches, reference in (("whole", [(ram.base, top)], want), ("in use", keep, less)):
-        for file, write in (*WHOLE, *EITHER) if kind == "whole" else EITHER:
+        either = [*(x for x in EITHER if "crash" not in x[0]), ("elf.core", elf_core)] if riscv(ram) else EITHER  # CrashCatcher is for Cortex-M
+        for file, write in (*WHOLE, *either) if kind == "whole" else either:
             write(hr.path(file), ram, stretches)
-            own = file.startswith(("zephyr", "crash"))
+            own = file.startswith(("zephyr", "crash", "elf"))
             same(says(hr.path(file), *args, *([] if own else regs), asked=asked), reference, f"{name}, {kind}, {file}")
     return want

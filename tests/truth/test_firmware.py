@@ -10,7 +10,7 @@ from hr import eq, ok, skip
 
 BUILDS = [("lm3s", "nano"), ("mps2", "nano"), ("stm32vl", "nano"), ("microbit", "nano"), ("mps2", "newlib"), ("netduino", "newlib"),
           ("lm3s", "pico"), ("microbit", "pico"), ("rv32", "pico"), ("rv64", "pico")]
-BOXED = [("lm3s", "nano"), ("microbit", "pico"), ("netduino", "newlib")]
+BOXED = [("lm3s", "nano"), ("microbit", "pico"), ("netduino", "newlib"), ("rv32", "pico"), ("rv64", "pico")]
 REACH = {"direct": "leaked_direct", "indirect": "leaked_indirect", "cycle": "leaked_cycle"}
 
 
@@ -57,7 +57,7 @@ def containers(board, libc):
         return skip(f"{name}: containers", why)
     r = firmware.run(board, libc)
     heap_end = (max(a + n for a, n in r.alive.items()) + 1024) & ~255
-    keep = [(r.base, heap_end), (boxes.registers(r)[13] & ~63, r.base + r.size)]
+    keep = [(r.base, heap_end), (boxes.registers(r)[2 if boxes.riscv(r) else 13] & ~63, r.base + r.size)]
     want = boxes.agree(name, r, keep, ["--elf", r.elf])
     found = sum(text.count('"reach":"leaked') for verb, _, text in want if verb.startswith("blocks"))
     eq(found, len(r.lost), f"{name}, whole: as many leaks as were lost")
