@@ -43,6 +43,8 @@ enum hr_status hr_native_add_root(struct hr_native *n, const struct hr_root *r) 
 /* native_bare.c: narrows [*lo, *hi) around sp to the stack of a machine without processes; says what its image lacks. */
 void hr_native_bare_stack(struct hr_native *n, uint64_t sp, uint64_t *lo, uint64_t *hi);
 void hr_native_bare_notes(struct hr_native *n);
+/* native_other.c: is the given program another build than the one that ran? Says so, and then no leak is certain. */
+void hr_native_doubt_program(struct hr_native *n);
 /* native_items.c: sorts by lo and makes disjoint (the first, longer, typed one wins). */
 enum hr_status hr_items_tidy(struct hr_itemvec *v) HR_MUST;
 /* Lays `top` over `*base` (both tidy). clip: parts of top where base has nothing, or SKIP, are left out. */

@@ -443,6 +443,8 @@ enum hr_status hr_native_roots(struct hr_native *n)
     enum hr_status st = all_layers(n, l);
     if (st == HR_OK)
         st = registers(n);
+    if (st == HR_OK && n->img->bare)
+        hr_native_doubt_program(n);
     for (int i = 0; i < L_N; i++)
         hr_itemvec_deinit(&l[i]);
     return st;

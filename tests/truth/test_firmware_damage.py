@@ -242,4 +242,29 @@ def tlsf_lists():
     judge("a list's head", Ram(r).put(null + 16 + 4 + 96 + 4 * 40, 0x20000001), ["heap.none", "heap.corrupt.free-list"], [], r.alive)
 
 
-hr.main([nano, newlib, pico, freertos, captured, tlsf_lists] + [lambda k=k, f=f: f(k) for k in HEAPS for f in (overruns, holes)])
+def other_build():
+    """The ELF of another build of the same program, and of another program: doubted, and no leak is claimed; that of the right one never is."""
+    logger = {"program": f"{hr.TOP}/tests/truth/prog/fw_logger.c"}
+    more = ["-I", f"{hr.TOP}/samples/firmware"]
+    for board, libc in (("lm3s", "nano"), ("lm3s", "pico"), ("rv32", "pico")):
+        if firmware.missing(board, libc):
+            skip(f"{board}-{libc}: other builds", firmware.missing(board, libc))
+            continue
+        builds = [firmware.Run(board, libc, name=f"-other-{k}{o}", extra=[o, *more], **(logger if k == "logger" else {})) for k in ("weather", "logger") for o in ("-O1", "-Os", "-O0")]
+        wrong, quiet = [], []
+        for r in builds:
+            for e in builds:
+                head, rows = hr.heapray("blocks", "--ndjson", r.image, "--elf", e.elf, "--regs", r.regs).ndjson()
+                codes = {n["code"] for n in head["notes"]}
+                said = codes & {"core.module_doubtful", "core.module_mismatch", "heap.none"} or any(c.startswith("heap.corrupt") for c in codes)
+                leaks = [b["addr"] for b in rows if (b["reach"] or "").startswith("leaked")]
+                if r is e:
+                    wrong += [f"{r.name}: the right program is doubted"] if "core.module_doubtful" in codes else []
+                else:
+                    quiet += [] if said else [f"{r.name} with {e.name}"]
+                    wrong += [f"{r.name} with {e.name}: leak {a}" for a in leaks if int(a, 16) not in r.lost]
+        eq(wrong, [], f"{board}-{libc}: other builds: nothing is claimed that is not so")
+        eq(quiet, [], f"{board}-{libc}: other builds: said")
+
+
+hr.main([nano, newlib, pico, freertos, captured, tlsf_lists, other_build] + [lambda k=k, f=f: f(k) for k in HEAPS for f in (overruns, holes)])
