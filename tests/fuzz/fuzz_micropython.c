@@ -19,6 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         m.repr = "ABCD"[data[0] >> 4 & 3];
         m.word = m.repr == 'C' ? 4 : m.word;
         m.digit = data[0] & 0x40 ? 0 : 2;
+        m.block = 0;
         mpw_build(&m);
     }
     for (size_t i = 2; i + 3 <= size; i += 3) {

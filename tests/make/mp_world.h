@@ -22,7 +22,9 @@ struct mpw {
     bool i386;        /* 8 bytes lie at any word */
     unsigned digit;   /* bytes of a big integer's digits; 0: one number */
     unsigned real;    /* bytes of a float */
-    unsigned ow, block;
+    bool nameless;    /* no table says __name__ */
+    unsigned block;   /* of the heap; 0: four object words */
+    unsigned ow;
     uint64_t floats, big_int, words; /* a float object, an int object, a list with one word of each kind */
     struct mk rom, ram;
     uint64_t pool[2], type[32]; /* of names; types by name */
@@ -237,7 +239,7 @@ static uint64_t mpw_objects(struct mpw *m)
     uint64_t trace = MPW_NEW(m, 2, 1, 2), failure = MPW_NEW(m, t[Q_VALUE], 3, trace, tuple);
     uint64_t generator = MPW_FORM(m, "poppppo", t[Q_GENERATOR], 0, function, code, 0, 0, list);
     MPW_NEW(m, t[Q_LIST], 0, 0, 0); /* garbage */
-    return MPW_OBJS(m, mpw_name(m, Q_NAME), mpw_name(m, Q_MAIN), mpw_name(m, Q_X), point, str, array, one, closure, mpw_int(m, 2), bound, mpw_int(m, 3), failure,
+    return MPW_OBJS(m, mpw_name(m, m->nameless ? Q_INIT : Q_NAME), mpw_name(m, Q_MAIN), mpw_name(m, Q_X), point, str, array, one, closure, mpw_int(m, 2), bound, mpw_int(m, 3), failure,
                     mpw_int(m, 4), generator, mpw_int(m, 5), m->words);
 }
 
@@ -247,7 +249,7 @@ static void mpw_build(struct mpw *m)
     unsigned word = m->word;
     bool big = m->big, recent = m->recent;
     m->ow = m->repr == 'D' ? 8 : word;
-    m->block = 4 * m->ow;
+    m->block = m->block ? m->block : 4 * m->ow;
     m->rom = mk_new(word, big);
     m->ram = mk_new(word, big);
     m->next = 0;

@@ -10,6 +10,8 @@ static const struct build builds[] = {
     {"A, i386", "A", {.word = 4, .recent = true, .repr = 'A', .i386 = true, .digit = 2, .real = 8}, NULL},
     {"A, i386, 64-bit integers", "A", {.word = 4, .recent = true, .repr = 'A', .i386 = true, .digit = 0, .real = 8}, NULL},
     {"A, 64 bits, narrow digits", "A", {.word = 8, .recent = true, .repr = 'A', .digit = 2, .real = 8}, NULL},
+    {"A, 64 bits, blocks of two words", "A", {.word = 8, .recent = true, .repr = 'A', .digit = 4, .real = 8, .block = 16}, NULL},
+    {"A, 32 bits, blocks of 128 bytes", "A", {.word = 4, .recent = true, .repr = 'A', .digit = 2, .real = 8, .block = 128}, NULL},
     {"A, 64 bits, single precision", "A", {.word = 8, .recent = true, .repr = 'A', .digit = 4, .real = 4}, NULL},
     {"A of 1.9, 32 bits", "A", {.word = 4, .repr = 'A', .digit = 2, .real = 8}, NULL},
     {"A of 1.9, big-endian 64 bits", "A", {.word = 8, .big = true, .repr = 'A', .digit = 4, .real = 8}, NULL},
@@ -117,8 +119,24 @@ static void check(const struct build *b)
     mpw_end(&m);
 }
 
+/* No table shows how words are made: none is taken for a number, a name or a float. What does not depend on it is known. */
+static void check_nameless(char repr)
+{
+    struct mpw m = {.word = 4, .recent = true, .repr = repr, .digit = 2, .real = 8, .nameless = true};
+    struct mpw_read got;
+    mpw_build(&m);
+    struct seen s = {.m = &m};
+    bool ok = mpw_read_with(&m, NULL, look, &s, &got);
+    OK(ok && got.state && got.objects && got.garbage && !got.damaged, "%c without evidence: %u objects, %u of them garbage", repr, got.objects, got.garbage);
+    OK(s.repr == '?' && strstr(s.words, "4 items: word 0x") && !strstr(s.words, "'x'") && !strstr(s.words, "-5") && !strstr(s.words, "None"),
+       "%c without evidence: called %c, words are %s", repr, s.repr, s.words);
+    mpw_end(&m);
+}
+
 int main(void)
 {
+    for (const char *r = "ABCD"; *r; r++)
+        check_nameless(*r);
     for (size_t i = 0; i < sizeof builds / sizeof *builds; i++)
         check(&builds[i]);
     return tap_done();

@@ -12,7 +12,7 @@ static bool relations(const struct hr_image *img, const uint64_t *w, unsigned ex
     if (n < MIN_TABLE || pool <= w[0] || end <= pool || n > (1ull << 40))
         return false;
     size = (end - pool) / (n * 4);
-    if ((size != 16 && size != 32 && size != 64) || end - pool != n * 4 * size || pool & (size - 1) || size < 4u * img->word)
+    if ((size != 16 && size != 32 && size != 64 && size != 128) || end - pool != n * 4 * size || pool & (size - 1) || size < 2u * img->word)
         return false;
     tables = w[0] + n;
     for (unsigned i = 0; i < extra; i++) {
