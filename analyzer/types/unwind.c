@@ -11,6 +11,7 @@ enum {
     MAX_TABLE_COPY = 64 << 20,   /* an .eh_frame that lies across seams is copied; Chromium's has about 30 MiB */
     MAX_DEBUG_FRAME = 256 << 20,
     MAX_GUARD = 2 << 20,         /* between sp and the stack it fell off: guard pages (glibc 4 KiB, Java 80 KiB) and one frame */
+    TASK_ARGUMENTS = 128,        /* Zephyr's first frame: what a thread was created with and what is kept for it */
     TASK_TOP = 16,               /* what kernels leave above a task's first frame: alignment */
     VDSO_BYTES = 64 << 10,       /* the kernel's is 4 to 20 KiB */
 };
@@ -341,11 +342,21 @@ static struct hr_frame start_frame(struct hr_unwinder *u, const struct hr_thread
     return f;
 }
 
+/* What a stack was filled with before it was used: one byte over and over. */
+static bool is_fill(const struct hr_unwinder *u, uint64_t pc)
+{
+    uint64_t b = (pc & 0xff) | 1, all = b * (u->img->word == 4 ? 0x01010101u : 0x0101010101010101ull);
+    return b != 0xff && ((pc | 1) == all || pc == (all & ~1ull) || pc == (b - 1) * (all / b));
+}
+
 /* A task's function is called by nobody: at the top of its stack it would return to the start of a function that reports that it
- * should not have (FreeRTOS: prvTaskExitError()). */
+ * should not have (FreeRTOS: prvTaskExitError()), or, as the kernel's first function of a thread never returns, to what the stack was
+ * filled with. */
 static bool no_caller(struct hr_unwinder *u, const struct hr_thread *th, const struct hr_frame *c)
 {
     uint64_t off;
+    if (is_fill(u, c->pc) && c->sp + TASK_ARGUMENTS >= th->stack_hi && !hr_image_find(u->img, c->pc, NULL))
+        return true;
     if (u->img->word == 4 && c->pc >= 0xfffffff0) /* ThreadX: what a new thread returns to is all ones */
         return true;
     if (c->sp < th->stack_hi - hr_min(th->stack_hi, TASK_TOP))

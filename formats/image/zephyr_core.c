@@ -107,10 +107,19 @@ static enum hr_status registers(struct hr_image *img, unsigned target, struct hr
             t.reg[map[i]] = hr_load(s.p + i * w, w, img->big);
             t.reg_valid |= 1ull << map[i];
         }
+    enum { R4_TO_R11 = 0xff << 4 };
+    uint64_t callee = 0;
+    for (unsigned i = 4; i <= 11; i++)
+        callee |= t.reg[i];
+    if (target == ZEPHYR_CORTEX_M && !callee) /* kept only with CONFIG_EXTRA_EXCEPTION_INFO */
+        t.reg_valid &= ~(uint64_t)R4_TO_R11;
     /* the earlier of two thread blocks is the one that failed */
     t.sp = t.reg[img->arch->sp];
     t.pc = t.reg[img->arch->pc];
-    return t.sp && !img->threads.n ? hr_threadvec_push(&img->threads, t) : HR_OK;
+    bool named = target == ZEPHYR_CORTEX_M && t.pc; /* no stack pointer after a panic: it is found in the stack (hr_rtos_find) */
+    if (!t.sp)
+        t.reg_valid &= ~(1ull << img->arch->sp);
+    return (t.sp || named) && !img->threads.n ? hr_threadvec_push(&img->threads, t) : HR_OK;
 }
 
 static enum hr_status memory(struct hr_image *img, struct hr_cursor *c, hr_str name)

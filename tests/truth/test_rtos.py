@@ -4,6 +4,7 @@ were compared by hand: see the commits.)"""
 import re, subprocess
 
 import os, shutil
+import containers
 import firmware
 import hr
 from hr import eq, ok, skip
@@ -179,6 +180,37 @@ def no_registers():
     ok(leaked <= set(r.lost), "no registers: nothing is called leaked that is not", leaked - set(r.lost))
 
 
+def panic():
+    """Zephyr's core dump after a panic on a Cortex-M: r0 to r3, r12, lr, pc as the processor pushed them onto the task's stack, no stack pointer."""
+    why = firmware.missing("lm3s", "nano")
+    if why:
+        return skip("panic", why)
+    import struct
+    r = build(2, "-panic")
+    reg, data = containers.registers(r), bytearray(open(r.ram, "rb").read())
+    frame = struct.pack("<8I", *reg[0:4], reg[12], reg[14], reg[15], reg[16] & 0xff000000 | 1 << 24)
+    data[reg[13] - 32 - r.base:reg[13] - r.base] = frame
+    dump = b"ZE" + struct.pack("<HHBBI", 1, 3, 5, 0, 4) + b"A" + struct.pack("<HH", 2, 68) + frame + bytes(36) + \
+        b"M" + struct.pack("<HII", 1, r.base, r.base + len(data)) + data
+    open(hr.path("panic.bin"), "wb").write(dump)
+    args = (hr.path("panic.bin"), "--elf", r.elf)
+    compare(r, 2, args, "panic")
+    main = next(t for t in hr.heapray("threads", "--json", *args).json()["threads"] if t["name"] == "main")
+    eq(int(main["stack"]["sp"], 16), reg[13], "panic: the running task's stack pointer")
+    raw = hr.heapray("threads", "--json", r.image, "--elf", r.elf, "--regs", r.regs).json()["threads"]
+    eq(main["frames"][0]["function"], next(t for t in raw if t["name"] == "main")["frames"][0]["function"], "panic: and where it stands")
+    head, used = blocks(args)
+    ok("rtos.running" not in [n["code"] for n in head["notes"]], "panic: its registers are known", head["notes"])
+    leaked = {a for a, b in used.items() if (b["reach"] or "").startswith("leaked")}
+    old = {a for a, b in used.items() if b["reach"] == "dead_stack"} # held by a register that the dump has not, perhaps
+    eq((leaked - set(r.lost) - set(reg[4:12]), set(r.lost) - leaked - old), (set(), set()), "panic: what is lost")
+    ok("rtos.registers" in [n["code"] for n in head["notes"]], "panic: that r4 to r11 are missing is said", head["notes"])
+    data[reg[13] - 32 - r.base] ^= 1
+    open(hr.path("panic2.bin"), "wb").write(dump[:len(dump) - len(data)] + data)
+    head, _ = blocks((hr.path("panic2.bin"), "--elf", r.elf))
+    ok("rtos.running" in [n["code"] for n in head["notes"]], "panic: not found in the stack: said", head["notes"])
+
+
 def damaged():
     """A list that leads nowhere, a ring, a name of bytes: some tasks are missing, nothing else."""
     why = firmware.missing("lm3s", "nano")
@@ -200,4 +232,4 @@ def damaged():
 
 hr.main([lambda: one(1), lambda: one(1, "-O0"), lambda: one(1, "-DHIGH_ADDRESS"), lambda: one(1, "-DOVERRUN=1"), lambda: one(2), lambda: one(2, "-DOVERRUN=1"), lambda: one(3),
          lambda: one(3, "-DOVERRUN=1"), lambda: one(1, board="rv32"), lambda: one(2, board="rv32"), lambda: one(3, board="rv32"),
-         lambda: stripped(1), lambda: stripped(2), lambda: stripped(3), rules, no_registers, damaged])
+         lambda: stripped(1), lambda: stripped(2), lambda: stripped(3), rules, no_registers, panic, damaged])

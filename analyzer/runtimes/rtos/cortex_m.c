@@ -46,6 +46,42 @@ static void take(const struct hr_rtos *r, uint64_t r4, uint64_t frame, bool fp, 
     th->reg_valid |= 1ull << 13;
 }
 
+/* The lowest place in [lo, hi) where the processor pushed the registers of th, HR_NONE64 none. */
+static uint64_t pushed(const struct hr_rtos *r, const struct hr_thread *th, uint64_t lo, uint64_t hi)
+{
+    static const uint8_t order[] = {0, 1, 2, 3, 12, 14, 15};
+    for (uint64_t at = (lo + 7) & ~7ull; at + FRAME <= hi; at += 8) {
+        uint32_t v;
+        size_t i = 0;
+        while (i < sizeof order && word(r, at + 4 * i, &v) && v == (uint32_t)th->reg[order[i]])
+            i++;
+        if (i == sizeof order && frame_at(r, at))
+            return at;
+    }
+    return HR_NONE64;
+}
+
+/* Registers without a stack pointer (Zephyr's core dump after a panic): they were pushed onto the stack of the task that ran. The
+ * frame may be longer, with floating point registers: what is scanned from here is too much, not too little. */
+void hr_rtos_cortex_m_sp(struct hr_rtos *r)
+{
+    struct hr_image *img = r->image;
+    struct hr_thread *th = img->threads.n ? &img->threads.v[0] : NULL;
+    if (strcmp(img->arch->name, "arm") || !th || th->sp)
+        return;
+    for (uint32_t i = 0; i < r->ncurrent; i++) {
+        const struct hr_task *t = hr_rtos_task(r, r->current[i]);
+        uint64_t at = t && t->stack_lo < t->stack_hi ? pushed(r, th, t->stack_lo, t->stack_hi) : HR_NONE64;
+        uint32_t psr = 0;
+        if (at == HR_NONE64)
+            continue;
+        word(r, at + 28, &psr);
+        th->sp = th->reg[13] = at + FRAME + (psr & ALIGNED ? 4 : 0);
+        th->reg_valid |= 1ull << 13;
+        return;
+    }
+}
+
 bool hr_rtos_cortex_m(const struct hr_rtos *r, uint64_t r4, uint64_t sp, struct hr_thread *th)
 {
     /* where r4 is and where the frame, in bytes from sp; ret: where EXC_RETURN is, -1 nowhere */

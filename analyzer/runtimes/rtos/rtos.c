@@ -354,12 +354,24 @@ static bool vector_stack(const struct hr_rtos *r, uint64_t *lo, uint64_t *hi)
     return true;
 }
 
+/* Registers that functions must keep (ARM: r4 to r11): a dump without them was written by a handler that may have put them on its own
+ * stack. */
+static bool callee_saved(const struct hr_rtos *r, const struct hr_thread *th)
+{
+    enum { R4_TO_R11 = 0xff << 4 };
+    return strcmp(r->image->arch->name, "arm") || (th->reg_valid & R4_TO_R11) == R4_TO_R11;
+}
+
 /* While a task runs on its own stack no interrupt is being handled, so nothing on the interrupts' stack is alive. */
 static enum hr_status interrupt_stack(struct hr_rtos *r)
 {
     struct hr_image *img = r->image;
     const struct hr_thread *first = img->threads.n ? &img->threads.v[0] : NULL;
     uint64_t lo, hi;
+    if (first && first->reg_valid && !first->saved && !callee_saved(r, first)) {
+        hr_note(r->notes, HR_NOTE_DEGRADED, "rtos.registers", "the dump has not all registers of the running task: what only r4 to r11 hold is not known");
+        return HR_OK;
+    }
     if (!first || !first->own_stack || first->saved || !first->reg_valid || (!named_stack(r, &lo, &hi) && !vector_stack(r, &lo, &hi)))
         return HR_OK;
     for (size_t i = 0; i < img->threads.n; i++)
@@ -374,6 +386,13 @@ static enum hr_status interrupt_stack(struct hr_rtos *r)
 
 static enum hr_status (*const kernels[])(struct hr_rtos *) = {hr_freertos_find, hr_threadx_find, hr_zephyr_find};
 
+/* A thread whose stack pointer nobody knows is none: it would say that registers are known, and where its stack is alive is not. */
+static void no_stack_pointer(struct hr_image *img)
+{
+    if (!strcmp(img->format, "zephyr") && img->threads.n == 1 && !img->threads.v[0].sp)
+        img->threads.n = 0;
+}
+
 static enum hr_status find(struct hr_rtos *r)
 {
     enum hr_status st = HR_ABSENT;
@@ -385,6 +404,8 @@ static enum hr_status find(struct hr_rtos *r)
         HR_TRY(st);
     HR_TRY(waits(r));
     stack_ends(r);
+    hr_rtos_cortex_m_sp(r);
+    no_stack_pointer(r->image);
     HR_TRY(threads(r));
     HR_TRY(interrupt_stack(r));
     overflows(r);
@@ -401,6 +422,7 @@ enum hr_status hr_rtos_find(struct hr_image *img, struct hr_types *types, struct
     *r = (struct hr_rtos){.image = img, .types = types, .heap = heap, .notes = notes, .tasks.max = HR_RTOS_MAX_TASKS, .objects.max = HR_MAX_BLOCKS};
     enum hr_status st = find(r);
     if (st != HR_OK) {
+        no_stack_pointer(img);
         hr_rtos_destroy(r);
         return st;
     }

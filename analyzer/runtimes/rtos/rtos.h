@@ -105,6 +105,9 @@ enum hr_status hr_threadx_find(struct hr_rtos *r) HR_MUST;
  * processor's frame then. */
 bool hr_rtos_cortex_m(const struct hr_rtos *r, uint64_t r4, uint64_t sp, struct hr_thread *th);
 
+/* Finds the stack pointer of registers that came without. */
+void hr_rtos_cortex_m_sp(struct hr_rtos *r);
+
 /* The same on RISC-V; Zephyr keeps some in the control block. */
 bool hr_rtos_riscv(const struct hr_rtos *r, uint64_t tcb, uint64_t sp, struct hr_thread *th);
 
