@@ -134,13 +134,42 @@ static bool table_sound(const struct hr_mpy *m, const struct hr_mpy_area *a)
     return heads > 8;
 }
 
+/* Bits of a bit table that belong to no block that begins an allocation. */
+static uint64_t strays(const struct hr_mpy *m, const struct hr_mpy_area *a, uint64_t table)
+{
+    enum { LOOK = 4096 };
+    uint64_t n = 0;
+    for (uint64_t b = 0; b < hr_min(LOOK, hr_mpy_blocks(a)); b++)
+        n += bit(m->image, table, b) && hr_mpy_kind(m, a, b) == HR_MPY_FREE;
+    return n;
+}
+
+/* A bit table's place as the other words have it. */
+static uint64_t bits_at(const uint64_t *w, unsigned extra, unsigned i)
+{
+    uint64_t bits = (w[1] * 4 + 7) / 8;
+    return extra == 1 ? w[0] + w[1] : i == 3 ? w[2] + bits : w[3] - bits;
+}
+
+/* In front of the only bit table is a byte since 1.20: where its bits fit the blocks better. */
+static void settle_gap(const struct hr_mpy *m, uint64_t *w, struct hr_mpy_area *a)
+{
+    if (strays(m, a, w[2] + 1) > strays(m, a, w[2]))
+        return;
+    w[2]++;
+    struct hr_mpy_area with;
+    if (relations(m->image, w, 1, &with))
+        *a = with;
+}
+
 /* Words that fit each other but for one, which follows from the others: the length, the second table, the pool's start, its end. */
-static bool mend(const struct hr_mpy *m, const uint64_t *given, unsigned extra, struct hr_mpy_area *a, unsigned *wrong)
+/* The words as they have to be take the place of those given. */
+static bool mend(const struct hr_mpy *m, uint64_t *given, unsigned extra, struct hr_mpy_area *a, unsigned *wrong)
 {
     uint64_t each = 16ull * m->image->word; /* bytes of pool for a byte of table, with blocks of four words */
     unsigned pool = 2 + extra, end = 3 + extra;
     for (unsigned i = 1; i <= end; i++) {
-        uint64_t w[5];
+        uint64_t w[6];
         memcpy(w, given, sizeof w);
         if (i == 1)
             w[1] = (w[end] - w[pool]) / each;
@@ -149,10 +178,13 @@ static bool mend(const struct hr_mpy *m, const uint64_t *given, unsigned extra, 
         else if (i == pool)
             w[pool] = w[end] - w[1] * each;
         else
-            w[2] = w[0] + w[1];
+            w[i] = bits_at(w, extra, i);
         if (w[i] != given[i] && relations(m->image, w, extra, a) && hr_image_find(m->image, a->end - 1, NULL) && table_plausible(m->image, a) &&
             table_sound(m, a)) {
             *wrong = i;
+            if (extra == 1 && i == 2)
+                settle_gap(m, w, a);
+            memcpy(given, w, sizeof w);
             return true;
         }
     }
@@ -162,22 +194,28 @@ static bool mend(const struct hr_mpy *m, const uint64_t *given, unsigned extra, 
 /* A heap that the image ends in front of: the words fit, what they describe is not there. */
 static bool missing(const struct hr_mpy *m, const uint64_t *w, struct hr_mpy_area *a)
 {
-    return (relations(m->image, w, 1, a) || relations(m->image, w, 0, a)) && !hr_image_find(m->image, a->pool, NULL);
+    return (relations(m->image, w, 1, a) || relations(m->image, w, 2, a) || relations(m->image, w, 0, a)) && !hr_image_find(m->image, a->pool, NULL);
 }
 
 static void scan_damaged(struct hr_mpy *m, const struct hr_segment *s)
 {
-    unsigned word = m->image->word, wrong;
+    static const uint8_t order[] = {1, 2, 0}; /* bit tables, the usual number first */
+    unsigned word = m->image->word, wrong, extra = 0;
     size_t skew = (size_t)(-s->addr & (word - 1u));
     for (size_t off = skew; off + 5u * word <= s->bytes.n; off += word) {
-        uint64_t w[5];
-        for (unsigned i = 0; i < 5; i++)
+        uint64_t w[6] = {0};
+        for (unsigned i = 0; i < 6 && off + (i + 1) * word <= s->bytes.n; i++)
             w[i] = hr_word_load(s->bytes.p + off + (size_t)i * word, word, m->image->big);
         struct hr_mpy_area a;
         wrong = 0;
-        if (!w[0] || (!missing(m, w, &a) && !mend(m, w, 1, &a, &wrong) && !mend(m, w, 0, &a, &wrong)))
+        bool found = w[0] && missing(m, w, &a), gone = found;
+        for (unsigned i = 0; i < 3 && w[0] && !found; i++)
+            found = mend(m, w, extra = order[i], &a, &wrong);
+        if (!found)
             continue;
         a.at = s->addr + off;
+        if (!gone)
+            settle(m, &a, w, extra);
         a.mended = wrong ? a.at + (uint64_t)wrong * word : 0;
         keep(m, &a);
     }

@@ -89,11 +89,11 @@ static uint64_t encode_name(enum hr_mp_repr r, uint64_t q)
 /* Is this the key __name__ of a table, in representation r, with an interned string as its value behind it? */
 static bool is_name_entry(const struct hr_mp *mp, const struct hr_segment *seg, size_t off, enum hr_mp_repr r, uint64_t q)
 {
-    struct hr_mp as = *mp;
     char text[64];
     unsigned ow = r == HR_MP_D ? 8 : mp->word;
     if (off + 2u * ow > seg->bytes.n || hr_word_load(seg->bytes.p + off, ow, mp->img->big) != encode_name(r, q))
         return false;
+    struct hr_mp as = *mp; /* large: only for a word that is the key */
     as.repr = r;
     as.ow = ow;
     struct hr_mp_value v = hr_mp_decode(&as, hr_word_load(seg->bytes.p + off + ow, ow, mp->img->big));
