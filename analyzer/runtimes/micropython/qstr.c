@@ -180,7 +180,7 @@ static bool find_next(struct hr_mp *mp)
                 mp->sorted_bit = true; /* the second pool tells */
                 p.base >>= 1;
             }
-            if (p.base != last->base + last->len || p.len > MAX_LEN || p.len > hr_max(p.alloc, p.addr < mp->m.area[0].table ? MAX_LEN : 0) || !p.alloc)
+            if (p.base != last->base + last->len || p.len > MAX_LEN || (p.len > p.alloc && hr_mpy_area_at(&mp->m, p.addr)) || !p.alloc)
                 continue;
             if (hr_mpy_area_at(&mp->m, p.addr) && hr_mp_head(mp, p.addr) == HR_NONE)
                 continue; /* stale: a pool of the heap is an allocation */
