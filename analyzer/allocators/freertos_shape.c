@@ -182,6 +182,8 @@ static bool list_2(struct shape *s, uint64_t start, uint64_t at, uint64_t *sum_r
         if (!hr_burn(&s->fuel, 1) || !is_free(s, at) || size < last || size < a->head || hr_u64vec_push(&a->free, at) != HR_OK)
             return false;
         *sum_ret += last = size;
+        if (word_at(s, at) == at)
+            return false; /* MicroPython's type of types: every type leads to it, and it to itself */
         at = word_at(s, at);
     }
     s->end = at;
