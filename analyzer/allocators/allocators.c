@@ -53,7 +53,7 @@ static const char *what_helps(const struct hr_image *img)
     for (size_t i = 0; i < img->modules.n; i++)
         if (img->modules.v[i].main_exe)
             return ": is that the program it ran, and does it begin where FILE@ADDR says?";
-    return ": most C heaps are found by symbols, which --elf FILE gives; MicroPython wants its whole RAM, and its flash by --with FILE";
+    return ": --elf FILE gives symbols, by which more heaps are found; MicroPython wants its whole RAM, and its flash by --with FILE";
 }
 
 enum hr_status hr_heap_build(struct hr_image *img, struct hr_types *types, struct hr_heap **ret)
