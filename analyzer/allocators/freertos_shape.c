@@ -7,6 +7,7 @@
  * xStart, whose size is the whole heap's. heap_1 keeps nothing that could be known again.
  * The variables of one source file lie together, but for those that the compiler dropped. */
 #include <stdio.h>
+#include <string.h>
 
 #include "analyzer/allocators/freertos.h"
 
@@ -35,6 +36,25 @@ static uint64_t beside(const struct shape *s, uint64_t at, uint64_t v)
         if (hr_image_word(s->a->img, k, &x) && x == v)
             return k;
     return 0;
+}
+
+struct word { const struct hr_image *img; uint64_t want, from, at; };
+
+static uint64_t look_word(void *ctx, uint64_t at, const uint8_t *p, size_t n)
+{
+    struct word *f = ctx;
+    (void)n;
+    if (!f->at && at >= f->from && hr_word_load(p, f->img->word, f->img->big) == f->want)
+        f->at = at;
+    return 0;
+}
+
+/* The first word from `from` on that holds v, anywhere in memory; 0: none. */
+static uint64_t anywhere(const struct shape *s, uint64_t from, uint64_t v)
+{
+    struct word f = {s->a->img, v, from, 0};
+    hr_emb_search(s->a->img, s->a->img->word, s->a->img->word, look_word, &f);
+    return f.at;
 }
 
 /* The link of a free block, which nobody uses. */
@@ -131,6 +151,25 @@ static bool regions(struct shape *s)
     return a->nruns > 0;
 }
 
+/* Up to 10.5 the list leaves out the end of a region that has nothing free. But that end still leads to where the next region began. */
+static void full_regions(struct shape *s)
+{
+    struct hr_freertos *a = s->a;
+    for (uint32_t tries = 0; a->nruns < HR_FREERTOS_RUNS && tries < HR_FREERTOS_RUNS; tries++) {
+        uint64_t first = a->run[0].addr, w = a->img->word, at = 0, low = 0;
+        for (unsigned k = 0; k < 4 && (at = anywhere(s, at + w, first ^ a->canary)); k++) {
+            low = at == s->start || at > first || word_at(s, at + w) ? at : descend(s, at, 0);
+            if (low != at && closes(s, low, at))
+                break;
+            low = 0;
+        }
+        if (!low)
+            return;
+        memmove(a->run + 1, a->run, a->nruns++ * sizeof *a->run);
+        a->run[0] = (struct hr_range){low, at - low};
+    }
+}
+
 /* xStart at `at`, E at `end`: does it all fit? */
 static bool fits(struct shape *s, uint64_t at, uint64_t end)
 {
@@ -152,6 +191,7 @@ static bool fits(struct shape *s, uint64_t at, uint64_t end)
     s->end = end;
     return hr_freertos_read_free(a, at, end) == HR_OK && !a->corrupt && regions(s);
 }
+
 
 static uint64_t look(void *ctx, uint64_t at, const uint8_t *p, size_t n)
 {
@@ -227,7 +267,7 @@ static uint64_t look_2(void *ctx, uint64_t at, const uint8_t *p, size_t n)
     uint64_t w = a->img->word, first = hr_word_load(p, (unsigned)w, a->img->big), sum;
     if (s->found || n < 2 * w || !first || hr_word_load(p + w, (unsigned)w, a->img->big) || first - at + NEAR <= 2 * NEAR || !is_free(s, first))
         return 0;
-    if (!list_2(s, at, first, &sum) || !(s->sum_at = beside(s, at, sum)))
+    if (!list_2(s, at, first, &sum))
         return 0;
     s->start = at;
     a->kind = 2;
@@ -237,6 +277,8 @@ static uint64_t look_2(void *ctx, uint64_t at, const uint8_t *p, size_t n)
     a->nruns = 1;
     a->free.n = 0;
     s->found = hr_freertos_read_free(a, at, end) == HR_OK && !a->corrupt && cover(s);
+    if (s->found && !(s->sum_at = beside(s, at, sum))) /* it begins as the whole size, not 0, so it may lie elsewhere */
+        s->found = (s->sum_at = anywhere(s, 1, sum)) != 0;
     return 0;
 }
 
@@ -294,6 +336,8 @@ enum hr_status hr_freertos_by_shape(struct hr_freertos *a, char *how, size_t cap
         a->corrupt = false;
         return HR_ABSENT;
     }
+    if (a->kind == 4)
+        full_regions(&s);
     head_size(&s);
     if (a->kind == 4 && a->nruns > 1)
         a->kind = 5;

@@ -25,6 +25,8 @@ HEAPS += [(f"{p} {b}", b, c, {"nano": "newlib-nano", "pico": "picolibc"}[c], 8 i
            f"{T}/fw_{p}.{'cc' if p == 'rover' else 'c'}")
           for p, b, c, o in (("logger", "lm3s", "nano", "-Os"), ("rover", "lm3s", "nano", "-O2"), ("cache", "rv32", "pico", "-O2"), ("cache", "rv64", "pico", "-Os"),
                              ("logger", "lm3s", "pico", "-O0"), ("cache", "mps2", "nano", "-O0"))]
+HEAPS += [("heap_2 rv32", "rv32", "pico", "FreeRTOS", 16, rtos(2), None), ("heap_5 full", "lm3s", "nano", "FreeRTOS", 8, [*rtos(5), "-DLEFT_OUT"], None),
+          ("heap_5 full protected", "lm3s", "nano", "FreeRTOS", 8, [*rtos(5, 0x1234abcd), "-DLEFT_OUT"], None)]
 HEAPS += [(f"TLSF {n} {b}", b, "nano" if b == "lm3s" else "pico", "TLSF", 0, [f"{T}/tlsf_heap.c", f"-DPOOLS={n}", *OWN], None) for n, b in ((1, "lm3s"), (2, "lm3s"), (2, "rv32"))]
 HEAPS += [(f"weather {b}", b, c, {"nano": "newlib-nano", "pico": "picolibc"}[c], 4, [], None) for b, c in (("microbit", "nano"), ("stm32vl", "nano"), ("microbit", "pico"), ("rv32", "pico"))]
 

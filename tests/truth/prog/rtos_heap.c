@@ -17,7 +17,11 @@ enum { ALIGN = 8, HEAD = 8, LEAST = 16, ROOM = 6000 };
 
 struct block { struct block *next; size_t size; };
 static struct block xStart;
+#if HEAP == 2
+static size_t xFreeBytesRemaining __attribute__((section(".data"))); /* the original's begins as the whole size, so it is no zero data */
+#else
 static size_t xFreeBytesRemaining;
+#endif
 #if CANARY
 static uintptr_t xHeapCanary;
 #else
@@ -113,6 +117,10 @@ void *own_malloc(size_t n)
     if (b == pxLast)
         return NULL;
     before->next = b->next;
+#ifdef LEFT_OUT /* up to 10.5 the end of a region that has nothing free is on no list */
+    if (coded(before->next) != pxLast && !coded(before->next)->size)
+        before->next = coded(before->next)->next;
+#endif
     if (b->size - n > LEAST) {
         struct block *rest = (struct block *)((uint8_t *)b + n);
         rest->size = b->size - n;
