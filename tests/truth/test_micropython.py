@@ -3,7 +3,7 @@
 
 Before its memory is saved each interpreter prints its own mem_info(1); after gc.collect() memory is saved again. The map has to
 agree in every cell, the numbers have to be equal, and what was really freed has to be what was predicted."""
-import os, re, shutil, socket, subprocess, sys, time
+import os, re, shutil, socket, struct, subprocess, sys, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "mp"))
 import containers
@@ -266,6 +266,36 @@ snap()
         hr.eq((before["repr"], before["version"][:5]), ("C", "1.9.2"), f"micro:bit {name}: representation and version")
 
 
+ASSEMBLER = """
+def plain(x): return x
+exec('@micropython.asm_thumb\\ndef asm(r0, r1):\\n  add(r0, r0, r1)\\n' * 12)
+keep = [asm]
+print("@FUN", id(asm), id(plain), asm(3, 4))
+micropython.mem_info(1)
+"""
+
+
+def machine_code():
+    """Inline assembler: such functions are told from those of bytecode (which alone mem_info(1) shows as B), and own their code."""
+    if not shutil.which("qemu-system-arm") or not os.path.exists(FIRMWARE):
+        return hr.skip("machine code", "qemu-system-arm or firmware-microbit-micropython is not installed")
+    b = Board("assembler")
+    b.send((COMMON + ASSEMBLER + 'print("@DONE")\nwhile True: pass\n').encode() + b"\x04")
+    said = b.until(b"@DONE")
+    image = b.save("ram.bin")
+    b.close()
+    args = ("--with", FIRMWARE, "--regs", image + ".regs")
+    check_map("machine code", image + "@0x20000000", args, truth_of(said))
+    asm, plain, seven = map(int, re.search(r"@FUN (\d+) (\d+) (\d+)", said).groups())
+    values = {int(o["addr"], 16): (o["type"], o["value"]) for o in ask("objects", image + "@0x20000000", *args)["objects"]}
+    hr.eq((seven, values[asm], values[plain]), (7, ("function", "assembler"), ("function", None)), "machine code: which function is which")
+    blocks = [b for b in hr.heapray("blocks", image + "@0x20000000", *args, "--ndjson", "--state", "used").ndjson()[1] if b["owner"] == hex(asm)]
+    hr.eq([b["type"] for b in blocks], ["native code"], "machine code: its code is the function's")
+    with open(image, "rb") as f:
+        f.seek(int(blocks[0]["addr"], 16) - 0x20000000)
+        hr.ok(struct.pack("<H", 0x1840) in f.read(blocks[0]["size"]), "machine code: adds r0, r0, r1 is in it")
+
+
 def broken():
     """A request that really failed although more was free is found, with what stands in the way; where it fits, nothing is said."""
     if not shutil.which("qemu-system-arm") or not os.path.exists(FIRMWARE):
@@ -375,4 +405,4 @@ def webassembly():
 
 
 if __name__ == "__main__":
-    hr.main([microbit, broken, webassembly])
+    hr.main([microbit, machine_code, broken, webassembly])

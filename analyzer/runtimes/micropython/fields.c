@@ -44,7 +44,8 @@ static bool object_field(const struct hr_mp *mp, hr_id id, uint32_t off, char *b
     else if (kind == HR_MPK_BOUND)
         name = off >= hr_mp_obj_at(mp, 1) ? ".__self__" : off >= hr_mp_obj_at(mp, 0) ? ".__func__" : NULL;
     else if (kind == HR_MPK_FUNCTION)
-        name = field < 4 ? (mp->split_names ? functions : older)[field] : NULL;
+        name = hr_mp_code_of(mp, hr_block_addr(mp->heap, id)) == HR_MPF_ASM ? (field == 2 ? ".code" : NULL)
+               : field < 4 ? (mp->split_names ? functions : older)[field] : NULL;
     else if (kind == HR_MPK_MODULE)
         name = field == 1 ? ".__dict__" : NULL;
     else if (kind == HR_MPK_STR)

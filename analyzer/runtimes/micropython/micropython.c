@@ -74,6 +74,7 @@ static enum hr_status find_all(struct hr_mp *mp)
     else if (st != HR_OK)
         return st;
     hr_mp_find_version(mp);
+    HR_TRY(hr_mp_settle_functions(mp));
     mp->rounds_floats = hr_mp_at_least(mp, 1, 26);
     HR_TRY(hr_mp_find_state(mp));
     refuse_foreign(mp);

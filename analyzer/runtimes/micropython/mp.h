@@ -20,6 +20,9 @@ enum hr_mp_kind {
     HR_MPK_REF, HR_MPK_TIMEQ,
 };
 
+/* What a function runs: bytecode, machine code of @native, @viper, @asm_... */
+enum hr_mp_code_of { HR_MPF_BYTECODE, HR_MPF_NATIVE, HR_MPF_VIPER, HR_MPF_ASM };
+
 /* Which letter mem_info(1) prints for a block that begins with this type's address; 'h' for all others. */
 struct hr_mp_type {
     uint64_t addr;
@@ -27,6 +30,7 @@ struct hr_mp_type {
     hr_str full;           /* with the module of a class of the program in front */
     uint32_t heads;        /* allocations that begin with it */
     uint8_t kind;          /* enum hr_mp_kind */
+    uint8_t code;          /* enum hr_mp_code_of: of functions */
     char letter;
     bool in_heap;          /* a class of the program */
 };
@@ -39,7 +43,7 @@ enum { HR_MP_MAX_POOLS = 64 /* each dynamic pool doubles */ };
 
 /* Why an allocation without a type word exists. */
 enum hr_mp_role { HR_MPR_NONE, HR_MPR_ITEMS, HR_MPR_TABLE, HR_MPR_SET_TABLE, HR_MPR_TEXT, HR_MPR_DIGITS, HR_MPR_BUFFER, HR_MPR_MEMBERS,
-                  HR_MPR_TRACEBACK, HR_MPR_CODE, HR_MPR_CONSTANTS, HR_MPR_POOL, HR_MPR_CHUNK, HR_MPR_CONTEXT, HR_MPR_RAW_CODE,
+                  HR_MPR_TRACEBACK, HR_MPR_CODE, HR_MPR_NATIVE, HR_MPR_CONSTANTS, HR_MPR_POOL, HR_MPR_CHUNK, HR_MPR_CONTEXT, HR_MPR_RAW_CODE,
                   HR_MPR_FRAME, HR_MPR_ARGUMENTS, HR_MPR_MOUNT, HR_MPR_REGION, HR_MPR_PART, HR_MPR_WEAK, HR_MPR_STATE, HR_MPR_NROLES };
 
 /* The heap behind a collection; all in bytes. */
@@ -240,7 +244,9 @@ enum hr_status hr_mp_roots(struct hr_mp *mp) HR_MUST;
 bool hr_mp_is_namespace(const struct hr_mp *mp, hr_id id);
 
 /* ---- values (values.c) ---- */
-bool hr_mp_function_name(const struct hr_mp *mp, uint64_t fun, char *buf, size_t cap); /* of bytecode; names.c */
+bool hr_mp_function_name(const struct hr_mp *mp, uint64_t fun, char *buf, size_t cap); /* of bytecode and of @native; names.c */
+enum hr_status hr_mp_settle_functions(struct hr_mp *mp) HR_MUST; /* which of the types called function is which */
+enum hr_mp_code_of hr_mp_code_of(const struct hr_mp *mp, uint64_t fun);
 char *hr_mp_value_text(const struct hr_mp *mp, uint64_t word, bool contents, char *buf, size_t cap);
 char *hr_mp_repr_text(const struct hr_mp *mp, uint64_t obj, uint32_t type, bool contents, char *buf, size_t cap);
 uint64_t hr_mp_len(const struct hr_mp *mp, uint64_t obj, uint32_t type);       /* UINT64_MAX: has none */

@@ -9,7 +9,7 @@ const char *hr_mp_role_name(enum hr_mp_role r)
     static const char *const names[HR_MPR_NROLES] = {
         [HR_MPR_NONE] = "untyped words", [HR_MPR_ITEMS] = "list items", [HR_MPR_TABLE] = "dict table", [HR_MPR_SET_TABLE] = "set table",
         [HR_MPR_TEXT] = "str data", [HR_MPR_DIGITS] = "int digits", [HR_MPR_BUFFER] = "array buffer", [HR_MPR_MEMBERS] = "instance attributes",
-        [HR_MPR_TRACEBACK] = "traceback", [HR_MPR_CODE] = "bytecode", [HR_MPR_CONSTANTS] = "constants", [HR_MPR_POOL] = "qstr pool",
+        [HR_MPR_TRACEBACK] = "traceback", [HR_MPR_CODE] = "bytecode", [HR_MPR_NATIVE] = "native code", [HR_MPR_CONSTANTS] = "constants", [HR_MPR_POOL] = "qstr pool",
         [HR_MPR_CHUNK] = "qstr data", [HR_MPR_CONTEXT] = "module context", [HR_MPR_RAW_CODE] = "raw code",
         [HR_MPR_FRAME] = "frame", [HR_MPR_ARGUMENTS] = "thread arguments", [HR_MPR_MOUNT] = "mount", [HR_MPR_REGION] = "machine code region",
         [HR_MPR_PART] = "part of an object", [HR_MPR_WEAK] = "weakref table", [HR_MPR_STATE] = "interpreter data",
@@ -67,16 +67,22 @@ static void claim_text(struct claims *c, uint64_t at)
 static void claim_function(struct claims *c, uint64_t o)
 {
     struct hr_mp *mp = c->mp;
+    enum hr_mp_code_of code = hr_mp_code_of(mp, o);
+    enum hr_mp_role role = code == HR_MPF_BYTECODE ? HR_MPR_CODE : HR_MPR_NATIVE;
+    if (code == HR_MPF_ASM) { /* number of arguments, code, their types */
+        claim(c, hr_mp_field(mp, o, 2), 1, false, role);
+        return;
+    }
     if (mp->split_names) { /* context {module, globals, qstr table, object table}, child table, bytecode */
         uint64_t context = hr_mp_field(mp, o, 1);
         claim(c, context, 4u * mp->word, false, HR_MPR_CONTEXT); /* of code that is no module's: its first word names no type */
         claim(c, hr_mp_field(mp, o, 2), mp->word, false, HR_MPR_CONSTANTS);
         claim(c, hr_mp_field(mp, context, 2), 1, false, HR_MPR_CONSTANTS);
         claim(c, hr_mp_field(mp, context, 3), 1, false, HR_MPR_CONSTANTS);
-        claim(c, hr_mp_field(mp, o, 3), 1, false, HR_MPR_CODE);
+        claim(c, hr_mp_field(mp, o, 3), 1, false, role);
         return;
     }
-    claim(c, hr_mp_field(mp, o, 2), 1, false, HR_MPR_CODE);
+    claim(c, hr_mp_field(mp, o, 2), 1, false, role);
     claim(c, hr_mp_field(mp, o, 3), mp->word, false, HR_MPR_CONSTANTS);
 }
 
@@ -135,6 +141,16 @@ static void claim_parts(struct claims *c, uint64_t o, uint32_t type)
     }
 }
 
+/* Of what kind is the code that raw code names? Its first byte; since 1.25 its third, behind two that tell it from other things. */
+static enum hr_mp_role raw_role(const struct hr_mp *mp, uint64_t at)
+{
+    enum { KINDS = 7, NATIVE_PY = 3 };
+    uint64_t kind = 0;
+    if (hr_image_uint(mp->img, at, 1, &kind) && !(kind & KINDS))
+        hr_image_uint(mp->img, at + 2, 1, &kind);
+    return (kind & KINDS) >= NATIVE_PY ? HR_MPR_NATIVE : HR_MPR_CODE;
+}
+
 /* Functions not made yet: a function's table of children (until 1.18 its constants, or the bytecode itself) names their raw
  * code, which names its bytecode first and then its own children. */
 static bool claim_code(struct claims *c, hr_id id, uint64_t at)
@@ -147,7 +163,7 @@ static bool claim_code(struct claims *c, hr_id id, uint64_t at)
         hr_id to = hr_mp_head(mp, hr_mp_word(mp, at + off));
         if (to == HR_NONE || (mp->role[to] == HR_MPR_NONE && mp->object[to] != HR_NONE))
             continue;
-        unsigned child = role == HR_MPR_RAW_CODE ? (seen++ ? HR_MPR_CONSTANTS : HR_MPR_CODE) : HR_MPR_RAW_CODE;
+        unsigned child = role == HR_MPR_RAW_CODE ? (seen++ ? HR_MPR_CONSTANTS : raw_role(mp, at)) : HR_MPR_RAW_CODE;
         more |= mp->role[to] == HR_MPR_NONE && to != id;
         claim(c, hr_mp_word(mp, at + off), 1, false, child);
     }

@@ -159,25 +159,6 @@ static enum hr_status add_type(struct hr_mp *mp, uint64_t at)
     return hr_mptypevec_push(&mp->types, t);
 }
 
-/* Several builtin types are called function. That of bytecode prints itself with its name, the others do not (py/objfun.c; from 1.20
- * on that of @micropython.native does, too); of several, or where a build leaves names out, the one of the most objects. */
-static void settle_functions(struct hr_mp *mp)
-{
-    uint32_t best = HR_NONE;
-    bool named = false;
-    for (uint32_t i = 0; i < mp->types.n; i++) {
-        const struct hr_mp_type *t = &mp->types.v[i];
-        if (t->kind != HR_MPK_FUNCTION || !t->heads || strcmp(hr_strs_get(mp->img->strs, t->name), "function"))
-            continue;
-        bool prints = hr_mp_slot(mp, t->addr, HR_MPS_PRINT);
-        if (best == HR_NONE || (prints && !named) || (prints == named && t->heads > mp->types.v[best].heads))
-            best = i;
-        named |= prints;
-    }
-    if (best != HR_NONE)
-        mp->types.v[best].letter = 'B';
-}
-
 /* Does text count in characters? Then str and bytes are printed by different functions (py/objstrunicode.c), else by one (py/objstr.c). */
 static void settle_text(struct hr_mp *mp)
 {
@@ -215,7 +196,6 @@ enum hr_status hr_mp_find_types(struct hr_mp *mp)
                 HR_TRY(add_type(mp, seg->addr + off));
     }
     count_heads(mp);
-    settle_functions(mp);
     settle_text(mp);
     return HR_OK;
 }

@@ -304,6 +304,8 @@ char *hr_mp_repr_text(const struct hr_mp *mp, uint64_t o, uint32_t type, bool co
     case HR_MPK_GENERATOR:
         if (hr_mp_function_name(mp, kind == HR_MPK_FUNCTION ? o : generator_function(mp, o), name, sizeof name))
             put(buf, cap, "%s", name);
+        else if (kind == HR_MPK_FUNCTION && hr_mp_code_of(mp, o) != HR_MPF_BYTECODE)
+            put(buf, cap, "%s", hr_mp_code_of(mp, o) == HR_MPF_VIPER ? "viper" : hr_mp_code_of(mp, o) == HR_MPF_ASM ? "assembler" : "native");
         break;
     case HR_MPK_CLOSURE:
         if (hr_mp_function_name(mp, hr_mp_obj(mp, o + hr_mp_obj_at(mp, 0)), name, sizeof name))
