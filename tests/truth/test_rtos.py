@@ -228,6 +228,9 @@ def damaged():
         for verb in ("threads", "map", "check"):
             x = hr.heapray(verb, f"{hr.path('damaged.bin')}@{r.base:#x}", "--elf", r.elf, "--regs", r.regs)
             ok(x.rc in (0, 1, 4) and "\x1b" not in x.out, f"damaged {what}: {verb}", x)
+        said = {n["code"] for n in hr.heapray("threads", "--json", f"{hr.path('damaged.bin')}@{r.base:#x}", "--elf", r.elf, "--regs", r.regs).json()["notes"]}
+        want = {"owner": "rtos.list", "stack": "rtos.task"}.get(what)
+        ok(want is None or want in said, f"damaged {what}: said", said)
 
 
 hr.main([lambda: one(1), lambda: one(1, "-O0"), lambda: one(1, "-DHIGH_ADDRESS"), lambda: one(1, "-DOVERRUN=1"), lambda: one(2), lambda: one(2, "-DOVERRUN=1"), lambda: one(3),

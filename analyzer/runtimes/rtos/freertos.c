@@ -204,14 +204,20 @@ static enum hr_status one_list(struct hr_rtos *r, const struct layout *l, uint64
     uint64_t n, item, owner, end = list + l->end_item;
     if (!word(r, list + l->count, &n) || n > HR_RTOS_MAX_TASKS || !word(r, list + l->first, &item))
         return HR_OK;
-    /* Each item that is not a task ends the walk: the list is damaged. */
+    /* Each item that is no task's ends the walk: the list is damaged. */
     for (uint64_t i = 0; i < n && item && item != end; i++) {
         bool event = state == HR_TASK_READY && word(r, item + l->owner, &owner) && owner + l->event == item; /* the pending list holds event items */
-        if (!word(r, item + l->owner, &owner) || (owner + l->state != item && !event))
+        if (!word(r, item + l->owner, &owner) || (owner + l->state != item && !event)) {
+            hr_note_at(r->notes, HR_NOTE_DAMAGE, "rtos.list", item, "the scheduler's list at 0x%llx leads to 0x%llx, where no task is: tasks behind it are missing",
+                       (unsigned long long)list, (unsigned long long)item);
             break;
+        }
         enum hr_status st = add(r, l, owner, state_of(r, l, owner, state));
         if (st != HR_OK && st != HR_ABSENT)
             return st;
+        if (st == HR_ABSENT && !hr_rtos_task(r, owner))
+            hr_note_at(r->notes, HR_NOTE_DAMAGE, "rtos.task", owner, "the control block at 0x%llx is on a list of the scheduler and makes no sense: it was written over",
+                       (unsigned long long)owner);
         if (!word(r, item + l->next, &item))
             break;
     }

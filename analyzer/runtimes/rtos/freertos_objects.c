@@ -152,11 +152,11 @@ static bool stream(struct hr_rtos *r, const struct shape *s, hr_id id, uint64_t 
 {
     uint64_t w = s->w, tail, head, length, trigger, buffer, flags = 0;
     if (size < s->buffer + w || !word(r, at, &tail) || !word(r, at + w, &head) || !word(r, at + 2 * w, &length) || !word(r, at + 3 * w, &trigger) ||
-        !waits(r, at + 4 * w) || !waits(r, at + 5 * w) || !word(r, at + s->buffer, &buffer))
+        !word(r, at + s->buffer, &buffer))
         return false;
     uint64_t off = buffer - at;
     if (length < 2 || tail >= length || head >= length || !trigger || trigger > length || off <= s->buffer || off > s->buffer + 8 * w || off > size ||
-        length > size - off || size - off - length > 4 * w + 16)
+        length > size - off || size - off - length > 4 * w + 16 || !waits(r, at + 4 * w) || !waits(r, at + 5 * w))
         return false;
     const char *kind = "stream or message buffer";
     if (s->flags != HR_NONE64 && hr_image_uint(r->image, at + s->flags, 1, &flags))
