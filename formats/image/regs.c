@@ -10,7 +10,8 @@
 #include "formats/image/file.h"
 #include "formats/image/sparse.h"
 
-/* Other names of numbered registers; those of RISC-V are its psABI's, of ARM its procedure call standard's. */
+/* Other names of numbered registers; those of RISC-V are its psABI's, of ARM its procedure call standard's;
+ * of the others those in their DWARF supplements. */
 static const struct alias {
     const char *arch, *name;
     uint8_t reg;
@@ -24,13 +25,18 @@ static const struct alias {
     {"riscv", "s6", 22}, {"riscv", "s7", 23}, {"riscv", "s8", 24}, {"riscv", "s9", 25}, {"riscv", "s10", 26}, {"riscv", "s11", 27},
     {"riscv", "t3", 28}, {"riscv", "t4", 29}, {"riscv", "t5", 30}, {"riscv", "t6", 31},
     {"xtensa", "pc", 16}, {"xtensa", "sp", 1},
+    {"x86-64", "rax", 0}, {"x86-64", "rdx", 1}, {"x86-64", "rcx", 2}, {"x86-64", "rbx", 3}, {"x86-64", "rsi", 4}, {"x86-64", "rdi", 5},
+    {"x86-64", "rbp", 6}, {"x86-64", "rsp", 7}, {"x86-64", "rip", 16},
+    {"i386", "eax", 0}, {"i386", "ecx", 1}, {"i386", "edx", 2}, {"i386", "ebx", 3}, {"i386", "esp", 4}, {"i386", "ebp", 5},
+    {"i386", "esi", 6}, {"i386", "edi", 7}, {"i386", "eip", 8},
+    {"ppc", "lr", 32}, {"ppc", "pc", 33}, {"ppc", "nip", 33},
 };
 /* First letter of the numbered registers, how many there are. */
 static const struct numbered {
     const char *arch;
     char letter;
     uint8_t n;
-} numbered[] = {{"arm", 'r', 16}, {"aarch64", 'x', 31}, {"riscv", 'x', 32}, {"xtensa", 'a', 16}};
+} numbered[] = {{"arm", 'r', 16}, {"aarch64", 'x', 31}, {"riscv", 'x', 32}, {"xtensa", 'a', 16}, {"x86-64", 'r', 16}, {"ppc", 'r', 32}};
 
 static bool is_arch(const struct hr_image *img, const char *arch) { return !strncmp(img->arch->name, arch, strlen(arch)); }
 
