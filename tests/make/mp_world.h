@@ -65,7 +65,7 @@ static uint64_t mpw_real(const struct mpw *m, double v)
 /* Bit fields of a size_t: `flag` is the first of them, `n` bits in front of `rest`. */
 static uint64_t mpw_bits(const struct mpw *m, uint64_t first, unsigned wide, unsigned n, uint64_t rest)
 {
-    return m->big ? first << (8 * m->word - wide) | rest : rest << n | first;
+    return m->big ? (wide ? first << (8 * m->word - wide) : 0) | rest : rest << n | first;
 }
 static uint64_t mpw_used(const struct mpw *m, uint64_t used) { return mpw_bits(m, 1, 1, 3, used); }
 
