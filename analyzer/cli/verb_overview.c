@@ -95,7 +95,7 @@ static void print_what(struct hr_cli *c)
         put(&l, ", %zu thread%s", img->threads.n, img->threads.n == 1 ? "" : "s");
     else if (s->rtos)
         put(&l, ", %zu task%s", img->threads.n, img->threads.n == 1 ? "" : "s");
-    else
+    else if (!img->arch || strcmp(img->arch->name, "wasm32")) /* which has none that could be saved */
         put(&l, img->threads.n ? ", registers known" : ", no registers (--regs FILE gives them)");
     if (img->signal) {
         put(&l, ", stopped by signal %d (%s)", img->signal, strsignal(img->signal));

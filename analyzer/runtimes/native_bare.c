@@ -102,6 +102,8 @@ void hr_native_bare_notes(struct hr_native *n)
         registers |= n->img->threads.v[i].reg_valid && !n->img->threads.v[i].saved;
     if (!registers && n->in.rtos && n->heap->n) /* rtos.running says it */
         return;
+    if (n->img->arch && !strcmp(n->img->arch->name, "wasm32")) /* its machine keeps them to itself */
+        return;
     if (!registers && n->heap->n && strcmp(n->img->format, "elf-core")) /* a cut core says so already */
         hr_note(n->in.notes, HR_NOTE_DEGRADED, "roots.no_registers",
                 "the image has no registers: all memory outside the heap counts as in use, old stack words hide leaks%s; give --regs FILE",

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What a new user of firmware images meets: healthy programs give no finding, one cause gives one finding with the way to it, and a wrong
 address, an empty file or a missing program is answered with what helps."""
-import os, shutil, sys
+import os, shutil, subprocess, sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import firmware
@@ -78,6 +78,19 @@ def programs():
     hr.ok("['Button']: type" in names, "and each global below", names)
 
 
+def webassembly():
+    at = shutil.which("node") and mp.package("1.27.0")
+    if not at:
+        return hr.skip("WebAssembly", "no node, or the npm package cannot be fetched")
+    script, out = hr.path("healthy.py"), hr.path("healthy")
+    with open(script, "w") as f:
+        f.write("log = []\nfor i in range(40): log.append({'id': i, 'msg': 'event %d' % i})\n#---\n#snap one\n")
+    subprocess.run(["node", os.path.join(hr.HERE, "mp", "dump.mjs"), at, script, out], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=60, check=True)
+    doc = mp.ask("check", out + ".one@0", "--arch", "wasm32")
+    hr.eq([f["title"] for f in doc["findings"]], [], "WebAssembly: what JavaScript may hold is no leak, a healthy program gives no finding")
+    hr.ok(not any(n["code"] == "roots.no_registers" for n in doc["notes"]), "and no registers are asked for", doc["notes"])
+
+
 def questions():
     why = firmware.missing("stm32vl", "nano")
     if why:
@@ -105,4 +118,4 @@ def questions():
 
 
 if __name__ == "__main__":
-    hr.main([programs, questions])
+    hr.main([programs, webassembly, questions])
