@@ -157,8 +157,8 @@ static void check_all(struct checker *c)
 
 void hr_mp_check(struct hr_mp *mp)
 {
-    if (!mp->repr || !mp->vm || !mp->npools || !mp->heap->closed.nbits)
-        return; /* what is alive is not known */
+    if (!mp->repr || !mp->vm || mp->code.alone || !mp->npools || !mp->heap->closed.nbits)
+        return; /* what is alive is not known, or so much is missing that nothing can be called damaged */
     struct checker c = {.mp = mp, .quiet = true, .names = hr_mp_word(mp, mp->vm) == mp->pool[mp->npools - 1].addr};
     check_all(&c);
     if (c.typeless > FEW && c.typeless > c.slots / FEW) {

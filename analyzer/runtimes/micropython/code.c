@@ -153,6 +153,7 @@ static void believe(struct reading *r, struct hr_mp_code *c)
         return;
     for (uint32_t i = 0; i < mp->m.n && !r->mem; i++)
         r->mem = fits(mp, mp->m.area[i].at, c->lo, c->hi) ? mp->m.area[i].at : 0;
+    c->alone = !mp->vm;
     mp->vm = mp->vm ? mp->vm : c->lo;
     mp->root_lo = c->lo, mp->root_hi = c->hi;
 }

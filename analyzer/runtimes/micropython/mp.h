@@ -57,7 +57,7 @@ struct hr_mp_after {
 
 /* What the firmware's own code says of the state (code.c). */
 struct hr_mp_code {
-    bool read;
+    bool read, alone;              /* alone: memory told nothing of the state */
     const char *why_not;           /* it was not read, or not to its end: a phrase */
     uint64_t state, loads, fields; /* the word of the state that it names most often, by how many instructions; how many name other words of it */
     uint64_t next, next_loads;     /* the variable elsewhere that it names most often */
