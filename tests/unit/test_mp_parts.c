@@ -169,6 +169,15 @@ static void ask(struct hr_mp *mp, void *ctx)
     OK(mp->heap->evidence[hr_mp_head(mp, x->raw)] == HR_EV_SHAPE, "it is called so by its shape");
 }
 
+/* A head that is marked: the image was taken inside the collector. */
+static void marked(struct hr_mp *mp, void *ctx)
+{
+    struct hr_mp_gc g;
+    (void)ctx;
+    OK(hr_mp_collect(mp, &g) == HR_OK && !g.exact, "nothing of a collection under way is called exact");
+    hr_mp_gc_deinit(&g);
+}
+
 int main(void)
 {
     for (unsigned i = 0; i < 6; i++) {
@@ -179,6 +188,9 @@ int main(void)
         mpw_make(&m, i % 3 == 2 ? 8 : 4, i == 1 || i == 4, i >= 3);
         add(&m, &x);
         OK(mpw_read_with(&m, NULL, ask, &ctx, &got) && got.state, "%u bits, %s endian, %s: it is read", 8 * m.word, m.big ? "big" : "little", m.recent ? "1.27" : "1.9");
+        unsigned b = (unsigned)((x.queue - m.heap) / m.block);
+        m.ram.p[m.table - MPW_RAM + b / 4] |= (uint8_t)(3 << 2 * (b % 4));
+        OK(mpw_read_with(&m, NULL, marked, NULL, &got), "read while it collects");
         mpw_end(&m);
     }
     return tap_done();

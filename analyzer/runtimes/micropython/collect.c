@@ -154,6 +154,16 @@ static enum hr_status count(struct hr_mp *mp, struct hr_mp_gc *g)
     return HR_OK;
 }
 
+/* A collection was under way: part of what it frees is free already, the rest is what this answer can tell. */
+static bool collecting(const struct hr_mp *mp)
+{
+    for (uint32_t i = 0; i < mp->m.n; i++)
+        for (uint64_t b = 0; b < hr_mpy_blocks(&mp->m.area[i]); b++)
+            if (hr_mpy_kind(&mp->m, &mp->m.area[i], b) == HR_MPY_MARK)
+                return true;
+    return false;
+}
+
 enum hr_status hr_mp_collect(struct hr_mp *mp, struct hr_mp_gc *ret)
 {
     *ret = (struct hr_mp_gc){.stack = ""};
@@ -168,6 +178,10 @@ enum hr_status hr_mp_collect(struct hr_mp *mp, struct hr_mp_gc *ret)
     hr_mp_mark_stacks(&k, ret);
     drain(&k);
     drivers(&k, ret);
+    if (ret->exact && collecting(mp)) {
+        ret->exact = false;
+        ret->bound = " (what the collection under way has yet to free: see the notes)";
+    }
     hr_u32vec_deinit(&k.todo);
     return k.st == HR_OK ? count(mp, ret) : k.st;
 }
