@@ -203,7 +203,7 @@ static void info_text(struct hr_cli *c, const struct hr_mp *mp)
         hr_mp_area_info(mp, a, &n);
         hr_outf(o, "\nArea at 0x%llx: total %llu, used %llu, free %llu bytes; blocks of %u%s\n", (unsigned long long)a->pool,
                 (unsigned long long)(n.blocks * a->block), (unsigned long long)(n.used * a->block), (unsigned long long)(n.free * a->block), a->block,
-                a->finalisers ? "; with finalisers" : "");
+                a->finalisers && a->scanned ? "; with finalisers and a collect table" : a->scanned ? "; with a collect table" : a->finalisers ? "; with finalisers" : "");
         if (a->weakrefs)
             hr_outf(o, "objects with weak references: %llu\n", (unsigned long long)hr_mp_weak_objects(mp, a));
         hr_outf(o, "1-blocks: %llu, 2-blocks: %llu, largest: %llu blocks, longest free run: %llu blocks\n", (unsigned long long)n.one,

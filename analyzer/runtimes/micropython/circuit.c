@@ -30,12 +30,24 @@ static bool is_link(const struct hr_mp *mp, uint64_t at)
     return true;
 }
 
-/* permanent_pointers, the last field of mp_state_mem_t until 9.1: in front of it there are block numbers, sizes and a lock, none the
+/* The area that the state itself describes; later ones of a split heap describe themselves. */
+static const struct hr_mpy_area *first_area(const struct hr_mp *mp)
+{
+    const struct hr_mpy_area *best = &mp->m.area[0];
+    for (uint32_t i = 1; i < mp->m.n; i++) {
+        const struct hr_mpy_area *a = &mp->m.area[i];
+        if (a->at > mp->vm && (best->at <= mp->vm || a->at < best->at))
+            best = a;
+    }
+    return best;
+}
+
+/* permanent_pointers, the last field of mp_state_mem_t (9.0 and 9.1 have it, too, and never look at it): in front of it there are block numbers, sizes and a lock, none the
  * address of an allocation. */
 static uint64_t permanent(const struct hr_mp *mp)
 {
-    const struct hr_mpy_area *a = &mp->m.area[0];
-    uint64_t at = a->at + (4u + !!a->finalisers + !!a->long_lived) * mp->word, end = at + (uint64_t)BEHIND * mp->word;
+    const struct hr_mpy_area *a = &mp->m.area[0]; /* such versions have one only */
+    uint64_t at = a->at + (5u + !!a->finalisers) * mp->word, end = at + (uint64_t)BEHIND * mp->word;
     const struct hr_sym *s = mp->in.types ? hr_sym_find(mp->in.types, "mp_state_ctx", HR_NONE) : NULL;
     if (s && s->addr <= at && s->size && at - s->addr < s->size)
         end = hr_min(end, s->addr + s->size);
@@ -54,7 +66,7 @@ static uint64_t permanent(const struct hr_mp *mp)
 void hr_mp_mark_permanent(struct hr_mp_marker *k)
 {
     const struct hr_mp *mp = k->mp;
-    uint64_t first = mp->circuit && !mp->m.area[0].scanned ? permanent(mp) : 0;
+    uint64_t first = mp->m.area[0].long_lived ? permanent(mp) : 0;
     if (first)
         hr_mp_mark_word(k, first);
 }
@@ -86,7 +98,7 @@ static int by_addr(const void *a, const void *b)
 /* Memory that holds no static variables, or those of the state: ascending. */
 static enum hr_status no_statics(const struct hr_mp *mp, struct hr_rangevec *v)
 {
-    const struct hr_mpy_area *a = &mp->m.area[0];
+    const struct hr_mpy_area *a = first_area(mp);
     uint64_t lo = mp->root_lo - 8u * mp->word, bottom = mp->stack_top ? stack_bottom(mp) : 0;
     HR_TRY(hr_rangevec_push(v, (struct hr_range){lo, a->at > lo ? a->at - lo + (uint64_t)BEHIND * mp->word : mp->root_hi - lo}));
     if (mp->stack_top > bottom)
