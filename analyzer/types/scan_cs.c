@@ -72,18 +72,18 @@ static void forget_written(struct hr_scanner *s, hr_scan_cs *c, unsigned (*numbe
 }
 
 /* ldr rt, [pc, #imm]: the constant, and where the pool of constants lies that is no code. */
-static void arm_literal(struct hr_scanner *s, const cs_insn *i, unsigned rt, int64_t disp)
+static void arm_literal(struct hr_scanner *s, uint64_t here, unsigned rt, int64_t disp)
 {
-    uint64_t pc = s->thumb ? (i->address + 4) & ~3ull : i->address + 8, at = pc + (uint64_t)disp, v;
+    uint64_t pc = s->thumb ? (here + 4) & ~3ull : here + 8, at = pc + (uint64_t)disp, v;
     hr_scan_forget(s, rt);
     if (!hr_image_uint(s->img, at, 4, &v))
         return;
     hr_scan_learn(s, rt, v);
-    hr_scan_ref(s, i->address, v);
-    if (at == s->literal_end && s->literal_end > i->address) {
+    hr_scan_ref(s, here, v);
+    if (at == s->literal_end && s->literal_end > here) {
         s->literal_end = at + 4;
-    } else if (at > i->address && (s->literal_end <= i->address || at + 4 == s->literal_at)) {
-        s->literal_end = at + 4 == s->literal_at && s->literal_end > i->address ? s->literal_end : at + 4;
+    } else if (at > here && (s->literal_end <= here || at + 4 == s->literal_at)) {
+        s->literal_end = at + 4 == s->literal_at && s->literal_end > here ? s->literal_end : at + 4;
         s->literal_at = at;
     }
 }
@@ -96,7 +96,7 @@ static void arm_load(struct hr_scanner *s, hr_scan_cs *c)
     unsigned rt = arm_no(o[0].reg), base = arm_no(m->mem.base);
     bool word = c->i->id == ARM_INS_LDR, plain = m->mem.index == ARM_REG_INVALID, behind = x->op_count == 3 && o[2].type == ARM_OP_IMM;
     if (word && plain && base == R_PC) {
-        arm_literal(s, c->i, rt, m->mem.disp);
+        arm_literal(s, c->i->address, rt, m->mem.disp);
         return;
     }
     if (word && plain)
@@ -194,6 +194,67 @@ static void on_arm(struct hr_scanner *s, hr_scan_cs *c)
         forget_written(s, c, arm_no);
 }
 
+/* The Thumb instructions that most code consists of, to the same effect: capstone takes half a microsecond for each, and a microcontroller's
+ * flash has a hundred thousand. Conditional ones (behind IT, which capstone counts) are left to it. Returns bytes, 0: not one of them. */
+static void thumb_sum(struct hr_scanner *s, unsigned rd, uint64_t by)
+{
+    if (hr_scan_knows(s, rd))
+        hr_scan_advance(s, rd, by);
+    else
+        hr_scan_forget(s, rd);
+}
+
+static size_t thumb_call(struct hr_scanner *s, uint64_t at, unsigned first, unsigned second)
+{
+    static const uint8_t clobbered[] = {0, 1, 2, 3, 12, R_LR};
+    uint32_t sign = first >> 10 & 1, j1 = second >> 13 & 1, j2 = second >> 11 & 1;
+    uint32_t off = (first & 0x3ff) << 12 | (second & 0x7ff) << 1 | (uint32_t)!(j2 ^ sign) << 22 | (uint32_t)!(j1 ^ sign) << 23 | (sign ? 0xff000000u : 0);
+    hr_scan_call(s, at, 0, 1);
+    s->to->called(s->to->ctx, (uint32_t)(at + 4 + off) & ~1u);
+    for (size_t k = 0; k < sizeof clobbered; k++)
+        hr_scan_forget(s, clobbered[k]);
+    return 4;
+}
+
+static size_t thumb_short(struct hr_scanner *s, uint64_t at, struct hr_span code)
+{
+    unsigned w = code.n >= 2 ? (unsigned)hr_load(code.p, 2, s->img->big) : 0, top = w >> 11, low = w & 7, rd = w >> 8 & 7;
+    if ((w & 0xff00) == 0xbf00 && w & 15)
+        s->conditional = 5; /* itself and up to four behind it */
+    if (s->conditional) {
+        s->conditional--;
+        return 0;
+    }
+    switch (top) {
+    case 0x04: hr_scan_learn(s, rd, w & 0xff); return 2;                 /* movs rd, #imm8 */
+    case 0x05: hr_scan_count(s, at, rd, w & 0xff); return 2;             /* cmp rd, #imm8 */
+    case 0x06: thumb_sum(s, rd, w & 0xff); return 2;                     /* adds rd, #imm8 */
+    case 0x07: thumb_sum(s, rd, -(uint64_t)(w & 0xff)); return 2;        /* subs rd, #imm8 */
+    case 0x09: arm_literal(s, at, rd, (w & 0xff) * 4); return 2;         /* ldr rd, [pc, #] */
+    case 0x0a:                                                           /* stores with an index, and ldrsb */
+        if ((w & 0x600) == 0x600)
+            hr_scan_forget(s, low);
+        return 2;
+    case 0x0c: case 0x0e: case 0x10: case 0x12: return 2;                /* stores */
+    case 0x0b: hr_scan_forget(s, low); return 2;                         /* loads with an index */
+    case 0x0d:                                                           /* ldr rt, [rn, #] */
+        hr_scan_load(s, w >> 3 & 7, (w >> 6 & 31) * 4);
+        hr_scan_forget(s, low);
+        return 2;
+    case 0x0f: case 0x11: hr_scan_forget(s, low); return 2;              /* ldrb, ldrh */
+    case 0x13:                                                           /* ldr rd, [sp, #] */
+        hr_scan_load(s, 13, (w & 0xff) * 4);
+        hr_scan_forget(s, rd);
+        return 2;
+    case 0x1a: case 0x1b: return (w >> 8 & 15) < 14 ? 2 : 0;             /* b<cond> */
+    case 0x1e: {                                                         /* bl */
+        unsigned next = code.n >= 4 ? (unsigned)hr_load(code.p + 2, 2, s->img->big) : 0;
+        return (next & 0xd000) == 0xd000 ? thumb_call(s, at, w, next) : 0;
+    }
+    default: return 0;
+    }
+}
+
 /* ---- x86-64 ---- */
 enum { RDI = 7, RSI = 6 };
 
@@ -272,6 +333,9 @@ size_t hr_scan_cs_one(struct hr_scanner *s, hr_scan_cs *c, uint64_t at, struct h
     const uint8_t *p = code.p;
     size_t left = hr_min(code.n, 16);
     uint64_t pc = at;
+    size_t known = s->thumb ? thumb_short(s, at, code) : 0;
+    if (known)
+        return known;
     if (!cs_disasm_iter(c->cs, &p, &left, &pc, c->i))
         return 0;
     if (s->machine == EM_ARM_)

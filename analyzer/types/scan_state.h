@@ -16,6 +16,7 @@ struct hr_scanner {
     const struct hr_scan *to;
     unsigned word, machine;
     bool thumb;
+    unsigned conditional; /* Thumb: instructions that may belong to the last IT */
     uint64_t gp;        /* RISC-V: what the linker made short addresses relative to, 0 unknown */
     uint64_t literal_at, literal_end; /* ARM: constants behind the code, found so far in one run */
     uint64_t last_ref;

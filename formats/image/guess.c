@@ -11,12 +11,14 @@
 #include "analyzer/base/mem.h"
 
 enum {
-    MAX_WORDS = 1 << 20,   /* looked at; of larger images evenly spread pages */
+    MAX_WORDS = 1 << 20,   /* looked at for the place; of larger images evenly spread pages */
+    FEW_WORDS = 1 << 14,   /* for word size and byte order */
     SAMPLE = 4096,         /* bytes of such a page */
     LOWEST = 4096,         /* smaller values are counts and sizes more often than addresses */
     MIN_HITS = 16,         /* different addresses, for a guess */
 };
 HR_VEC(hr_guesswords, uint64_t)
+struct shape { unsigned word; bool big; };
 
 /* ---- words ---- */
 static enum hr_status take_words(struct hr_guesswords *v, struct hr_span s, unsigned word, bool big, size_t skip)
@@ -48,16 +50,16 @@ static void sort_unique(struct hr_guesswords *v)
 }
 
 /* The different values of the words of `own` and of all segments, sorted. */
-static enum hr_status gather(const struct hr_image *img, struct hr_span own, unsigned word, bool big, struct hr_guesswords *ret)
+static enum hr_status gather(const struct hr_image *img, struct hr_span own, struct shape shape, size_t most, struct hr_guesswords *ret)
 {
     uint64_t all = own.n;
     for (size_t i = 0; i < img->segs.n; i++)
         all += img->segs.v[i].bytes.n;
-    size_t skip = (size_t)(all / word / MAX_WORDS + 1);
-    *ret = (struct hr_guesswords){.max = MAX_WORDS};
-    enum hr_status st = take_words(ret, own, word, big, skip);
+    size_t skip = (size_t)(all / shape.word / most + 1);
+    *ret = (struct hr_guesswords){.max = most + SAMPLE};
+    enum hr_status st = take_words(ret, own, shape.word, shape.big, skip);
     for (size_t i = 0; st == HR_OK && i < img->segs.n; i++)
-        st = take_words(ret, img->segs.v[i].bytes, word, big, skip);
+        st = take_words(ret, img->segs.v[i].bytes, shape.word, shape.big, skip);
     if (st == HR_OK)
         sort_unique(ret);
     else
@@ -74,7 +76,6 @@ static bool in_segments(const struct hr_image *img, uint64_t addr)
 }
 
 /* ---- word size and byte order ---- */
-struct shape { unsigned word; bool big; };
 static const struct shape shapes[] = {{4, false}, {4, true}, {8, false}, {8, true}};
 
 /* A span of `n` bytes of address space that as many of the values as possible lie in. */
@@ -107,7 +108,7 @@ static void drop_known(const struct hr_image *img, struct hr_guesswords *v)
 static enum hr_status count_shape(const struct hr_image *img, struct hr_span own, struct shape s, size_t *hits_ret)
 {
     struct hr_guesswords v;
-    HR_TRY(gather(img, own, s.word, s.big, &v));
+    HR_TRY(gather(img, own, s, own.n ? MAX_WORDS : FEW_WORDS, &v));
     *hits_ret = 0;
     for (size_t i = 0; i < v.n; i++)
         *hits_ret += in_segments(img, v.v[i]);
@@ -157,7 +158,7 @@ static double surplus(const struct mark *m, struct hr_span s)
     for (unsigned i = 0; i < m->n; i++)
         by_chance /= 256;
     for (size_t off = 0; off + m->n <= s.n; off += m->step)
-        found += !memcmp(s.p + off, m->byte, m->n);
+        found += s.p[off] == m->byte[0] && s.p[off + 1] == m->byte[1] && !memcmp(s.p + off + 2, m->byte + 2, m->n - 2u);
     return found > 4 * by_chance ? found : 0;
 }
 
@@ -309,7 +310,7 @@ enum hr_status hr_guess_base(struct hr_image *img, const struct hr_file *f, uint
     char name[512];
     if (f->bytes.n < 64)
         return HR_ABSENT;
-    HR_TRY(gather(img, f->bytes, img->word, img->big, &v));
+    HR_TRY(gather(img, f->bytes, (struct shape){img->word, img->big}, MAX_WORDS, &v));
     drop_known(img, &v);
     struct window w = best_window(&v, f->bytes.n, (struct window){0}), next = best_window(&v, f->bytes.n, w);
     enum { COUNTERS = 1 << 20 }; /* small numbers look like addresses near 0: only code says that they are */
