@@ -1,11 +1,7 @@
 /* Bytes of small written CircuitPythons changed one by one, and lengths their memory can be cut to: no crash, no hang. */
-#include <time.h>
-
 #include "tests/make/cp_world.h"
+#include "tests/sweep/bytes.h"
 #include "tests/tap.h"
-
-static const uint8_t values[] = {0x00, 0xff, 0x41, 0x01};
-struct tally { uint64_t reads; double slowest; };
 
 static void use(struct cpw_world *w)
 {
@@ -25,28 +21,13 @@ static void use(struct cpw_world *w)
     }
 }
 
-static void read_once(const struct cpw *m, struct tally *t)
+static bool used(const void *world)
 {
     struct cpw_world w;
-    clock_t t0 = clock();
-    if (cpw_read(&w, m))
+    if (cpw_read(&w, world))
         use(&w);
     cpw_forget(&w);
-    double s = (double)(clock() - t0) / CLOCKS_PER_SEC;
-    t->slowest = s > t->slowest ? s : t->slowest;
-    t->reads++;
-}
-
-static void sweep(struct cpw *m, struct mk *part, size_t step, struct tally *t)
-{
-    for (size_t at = 0; at < part->n; at += step)
-        for (size_t i = 0; i < sizeof values; i++) {
-            uint8_t was = part->p[at];
-            part->p[at] = i + 1 < sizeof values ? values[i] : was ^ 1;
-            if (part->p[at] != was)
-                read_once(m, t);
-            part->p[at] = was;
-        }
+    return true;
 }
 
 int main(void)
@@ -56,11 +37,11 @@ int main(void)
         struct cpw m;
         struct tally t = {0};
         cpw_make(&m, kind, i & 1 ? 8 : 4, kind == CPW_8 || (kind == CPW_10 && i & 1), i & 1, kind >= CPW_9);
-        sweep(&m, &m.ram, 29, &t);
-        sweep(&m, &m.rom, 89, &t);
+        sweep(used, &m, &m.ram, 29, &t);
+        sweep(used, &m, &m.rom, 89, &t);
         size_t whole = m.ram.n;
         for (m.ram.n = 0x40; m.ram.n < whole; m.ram.n += 211)
-            read_once(&m, &t);
+            read_once(used, &m, &t);
         m.ram.n = whole;
         OK(t.reads > 100 && t.slowest < 2, "%u, %u bits: %" PRIu64 " reads of it changed or cut are answered, none took long", (unsigned)kind, 8 * m.word, t.reads);
         cpw_end(&m);

@@ -1,32 +1,12 @@
 /* Bytes of a small written MicroPython changed one by one, and lengths its memory can be cut to: no crash, no hang, answers that hold. */
-#include <time.h>
-
 #include "tests/make/mp_world.h"
+#include "tests/sweep/bytes.h"
 #include "tests/tap.h"
 
-static const uint8_t values[] = {0x00, 0xff, 0x41, 0x01};
-struct tally { uint64_t reads, failed; double slowest; };
-
-static void read_once(const struct mpw *m, struct tally *t)
+static bool answered(const void *world)
 {
     struct mpw_read got;
-    clock_t t0 = clock();
-    t->failed += !mpw_read(m, &got);
-    double s = (double)(clock() - t0) / CLOCKS_PER_SEC;
-    t->slowest = s > t->slowest ? s : t->slowest;
-    t->reads++;
-}
-
-static void sweep(struct mpw *m, struct mk *part, size_t step, struct tally *t)
-{
-    for (size_t at = 0; at < part->n; at += step)
-        for (size_t i = 0; i < sizeof values; i++) {
-            uint8_t was = part->p[at];
-            part->p[at] = i + 1 < sizeof values ? values[i] : was ^ 1;
-            if (part->p[at] != was)
-                read_once(m, t);
-            part->p[at] = was;
-        }
+    return mpw_read(world, &got);
 }
 
 int main(void)
@@ -46,11 +26,11 @@ int main(void)
         OK(read && got.heap && got.state && got.objects == 17 + 2 * boxed && got.garbage == 1 + boxed && !got.damaged,
            "%u bits, %s endian, %s, representation %c: %u objects, %u of them garbage, state%s found, %s", 8 * m.word, m.big ? "big" : "little",
            m.recent ? "1.27" : "1.9", m.repr, got.objects, got.garbage, got.state ? "" : " not", got.damaged ? "damaged" : "sound");
-        sweep(&m, &m.ram, 7, &t);
-        sweep(&m, &m.rom, 29, &t);
+        sweep(answered, &m, &m.ram, 7, &t);
+        sweep(answered, &m, &m.rom, 29, &t);
         size_t whole = m.ram.n;
         for (m.ram.n = 0x40; m.ram.n < whole; m.ram.n += 61)
-            read_once(&m, &t);
+            read_once(answered, &m, &t);
         m.ram.n = whole;
         OK(t.reads && !t.failed && t.slowest < 2, "%" PRIu64 " reads of it changed or cut: each is answered, none took long", t.reads);
         mpw_end(&m);
