@@ -45,8 +45,10 @@ static enum hr_status walk(void *self, uint64_t i, struct hr_builder *b)
             HR_TRY(hr_emit(b, addr, run * ar->block, HR_FREE));
         } else if (k == HR_MPY_HEAD || k == HR_MPY_MARK) {
             run = hr_mpy_extent(&a->m, ar, at);
-            if (k == HR_MPY_MARK)
+            if (k == HR_MPY_MARK) {
+                hr_builder_arena_at(b, a->arena[i])->collecting = true;
                 say_mark(a, addr);
+            }
             HR_TRY(hr_emit(b, addr, run * ar->block, HR_USED));
         } else {
             say(a, ar, a->arena[i], b, addr, k);

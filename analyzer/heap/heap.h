@@ -78,6 +78,7 @@ struct hr_arena {
     uint64_t system_bytes;     /* what the allocator itself records as obtained from the system, 0 unknown */
     uint64_t largest_free;
     uint64_t middle;           /* 0, or: blocks from here on were placed from the end downwards, the free bytes in front are between two parts that grow */
+    bool collecting;           /* its collector was at work when the image was taken */
     bool corrupt;              /* some check failed in here; counts are what could be established */
 };
 HR_VEC(hr_arenavec, struct hr_arena)

@@ -157,10 +157,9 @@ static enum hr_status count(struct hr_mp *mp, struct hr_mp_gc *g)
 /* A collection was under way: part of what it frees is free already, the rest is what this answer can tell. */
 static bool collecting(const struct hr_mp *mp)
 {
-    for (uint32_t i = 0; i < mp->m.n; i++)
-        for (uint64_t b = 0; b < hr_mpy_blocks(&mp->m.area[i]); b++)
-            if (hr_mpy_kind(&mp->m, &mp->m.area[i], b) == HR_MPY_MARK)
-                return true;
+    for (size_t i = 0; i < mp->heap->arenas.n; i++)
+        if (mp->heap->arenas.v[i].collecting)
+            return true;
     return false;
 }
 
